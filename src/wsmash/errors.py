@@ -1,0 +1,123 @@
+"""Every error that the package raises, under one root.
+
+The caller's mistakes are the builtin TypeError, ValueError and RuntimeError, or
+an error below that is also one of them. What the network or the peer does is
+always a WebSocketError, with the foreign exception chained as its cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+ClosePair = tuple[int, str]
+"""The code and the reason of one close frame."""
+
+
+class WebSocketError(Exception):
+    """The root of all errors of this package."""
+
+
+class InvalidURL(WebSocketError, ValueError):
+    """The text is not a WebSocket URL (RFC 6455 3)."""
+
+
+class ConnectError(WebSocketError, OSError):
+    """The server could not be reached: name lookup, refusal, TLS.
+
+    Attributes:
+        errno: the system's number, or None where there is none.
+        causes: one exception for each address that was tried, in order.
+    """
+
+    def __init__(self, message: str, *, errno: int | None = None, causes: Sequence[BaseException] = ()) -> None:
+        super().__init__(message)
+        self.errno = errno
+        self.causes = tuple(causes)
+
+
+class OpenTimeout(WebSocketError, TimeoutError):
+    """The connection was not open within `open_timeout` seconds."""
+
+
+class HandshakeError(WebSocketError):
+    """The server answered, but not with a valid 101 (RFC 6455 4.1).
+
+    Attributes:
+        status: the HTTP status of the answer, or None where no answer could be read.
+        headers: the headers of the answer, by name in any case.
+        body: the first bytes of the answer's body.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers: Mapping[str, str] = {} if headers is None else headers
+        self.body = body
+
+
+class InvalidState(WebSocketError, RuntimeError):
+    """The call makes no sense in the state the connection is in."""
+
+
+class ConnectionClosed(WebSocketError):
+    """The connection is closing or closed.
+
+    Attributes:
+        code: of the close frame received; 1005 if it held none, 1006 if no frame came.
+        reason: of the close frame received; with 1006, this package's own account.
+        sent, received: the close frames as `(code, reason)`, or None.
+        was_clean: whether both frames passed.
+    """
+
+    def __init__(
+        self, code: int, reason: str, *, sent: ClosePair | None = None, received: ClosePair | None = None
+    ) -> None:
+        super().__init__(f"connection closed: {code}{f' ({reason})' if reason else ''}")
+        self.code = code
+        self.reason = reason
+        self.sent = sent
+        self.received = received
+
+    @property
+    def was_clean(self) -> bool:
+        """Whether a close frame was both sent and received (RFC 6455 7.1.4)."""
+        return self.sent is not None and self.received is not None
+
+
+class ProtocolError(WebSocketError):
+    """The peer broke RFC 6455 or RFC 7692.
+
+    Attributes:
+        code: the close code it was answered with.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class MessageTooBig(WebSocketError):
+    """The peer sent a message above a limit of `max_message_size` or `max_fragments`.
+
+    Attributes:
+        code: the close code it was answered with.
+    """
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class InvalidMessage(WebSocketError, ValueError):
+    """The message is not JSON, or not of the type that was asked for."""
+
+
+class SlowConsumer(WebSocketError):
+    """The peer reads more slowly than is sent to it, and `max_write_buffer` is full."""

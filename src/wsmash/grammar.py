@@ -1,0 +1,16 @@
+"""The few grammar rules of HTTP that options and heads share (RFC 9110 5.5 and 5.6)."""
+
+from __future__ import annotations
+
+_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_FORBIDDEN = frozenset(map(chr, [*range(0x09), *range(0x0A, 0x20), 0x7F]))
+
+
+def is_token(text: str) -> bool:
+    """Whether the text is a token (RFC 9110 5.6.2): a header's name, a subprotocol."""
+    return bool(text) and _TOKEN.issuperset(text)
+
+
+def is_field_value(text: str) -> bool:
+    """Whether the text may stand as a header's value: Latin-1 without control characters but the tab (RFC 9110 5.5)."""
+    return _FORBIDDEN.isdisjoint(text) and max(text, default="") <= "\xff"
