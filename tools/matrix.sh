@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/.."
 failed=
-done_before=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+done_before=$(.venv/bin/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') || exit 1
 
 for version in 3.11 3.12 3.13 3.14; do
     [ "$version" = "$done_before" ] && continue
