@@ -7,13 +7,15 @@ parameters of `ClientOptions` and `ServerOptions`, which check them.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import ssl as tls
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import isfinite
 from os import PathLike
 from socket import socket
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 from .grammar import is_token
 from .urls import WebSocketURL, parse_url
@@ -25,6 +27,11 @@ SlowConsumerPolicy = Literal["close", "raise", "drop", "conflate"]
 BadMessagePolicy = Literal["error", 1007, 1008]
 ProcessRequest = Callable[["Request"], "Response | None | Awaitable[Response | None]"]
 HeaderPairs = Mapping[str, str] | Sequence[tuple[str, str]]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
+O = TypeVar("O", bound="ConnectionOptions")
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -185,7 +192,7 @@ class ClientOptions(ConnectionOptions):
     def __post_init__(self) -> None:
         ConnectionOptions.__post_init__(self)
         address = parse_url(self.url)
-        object.__setattr__(self, "protocols", _tokens("protocols", self.protocols))
+        object.__setattr__(self, "protocols", check_protocols(self.protocols))
         if self.ssl is not None and not address.secure:
             raise ValueError(f"ssl is for wss:// addresses, and this is one of ws://: {address}")
         if isinstance(self.auth, tuple):
@@ -264,10 +271,58 @@ class ServerOptions(ConnectionOptions):
             raise TypeError(f"process_request must be a function, not {self.process_request!r}")
         if self.unix is not None and self.sock is not None:
             raise ValueError("unix and sock are two places to listen: give one of them")
-        object.__setattr__(self, "protocols", _tokens("protocols", self.protocols))
+        object.__setattr__(self, "protocols", check_protocols(self.protocols))
         object.__setattr__(self, "origins", _strings("origins", self.origins))
         if self.allowed_hosts is not None:
             object.__setattr__(self, "allowed_hosts", _strings("allowed_hosts", self.allowed_hosts))
+
+
+def takes(options: Callable[P, O]) -> Callable[[Callable[[S, O], None]], Callable[Concatenate[S, P], None]]:
+    """Give a constructor the parameters of its options, so that editors and type checkers know each of them.
+
+    What is decorated is called with the options made of the arguments.
+    """
+
+    def decorate(init: Callable[[S, O], None]) -> Callable[Concatenate[S, P], None]:
+        @functools.wraps(init)
+        def __init__(self: S, *args: P.args, **kwargs: P.kwargs) -> None:
+            init(self, options(*args, **kwargs))
+
+        parameters = inspect.signature(options).parameters.values()
+        self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        __init__.__signature__ = inspect.Signature([self, *parameters])  # type: ignore[attr-defined]
+        return __init__
+
+    return decorate
+
+
+def with_parameters_of(make: Callable[P, S]) -> Callable[[Callable[[S], R]], Callable[P, R]]:
+    """Make a function of an object a function of what the object is made of."""
+
+    def decorate(function: Callable[[S], R]) -> Callable[P, R]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            return function(make(*args, **kwargs))
+
+        call.__signature__ = inspect.signature(make)  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+def check_protocols(protocols: str | Sequence[str]) -> tuple[str, ...]:
+    """Subprotocols as a tuple.
+
+    Raises:
+        TypeError, ValueError: one is no token (RFC 6455 4.1), or is named twice.
+    """
+    found = _strings("protocols", protocols)
+    for item in found:
+        if not is_token(item):
+            raise ValueError(f"protocols must hold tokens (RFC 9110 5.6.2), and {item!r} is none")
+    if len(set(found)) != len(found):
+        raise ValueError(f"protocols must not name one twice: {', '.join(found)}")
+    return found
 
 
 def _check_seconds(name: str, value: object, *, optional: bool = False) -> None:
@@ -299,22 +354,12 @@ def _strings(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
     return found
 
 
-def _tokens(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
-    found = _strings(name, value)
-    for item in found:
-        if not is_token(item):
-            raise ValueError(f"{name} must hold tokens (RFC 9110 5.6.2), and {item!r} is none")
-    if len(set(found)) != len(found):
-        raise ValueError(f"{name} must not name one twice: {', '.join(found)}")
-    return found
-
-
 def _repr_without_secrets(options: ConnectionOptions, secret: frozenset[str]) -> str:
     shown = []
     for each in fields(options):
         value = getattr(options, each.name)
         if each.name == "url":
-            value = str(parse_url(value))
+            value = parse_url(value).redacted
         elif each.name in secret and value:
             value = "***"
         shown.append(f"{each.name}={value!r}")

@@ -1,0 +1,300 @@
+"""The client: one object from `connect` to `close`, which may then be connected again."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import functools
+import logging
+import secrets
+import ssl
+from collections.abc import Generator
+from contextvars import copy_context
+from types import TracebackType
+from typing import Any, Self
+
+from ._version import __version__
+from .constants import CloseCode, Role, State
+from .errors import ConnectionClosed, ConnectError, InvalidState, OpenTimeout, WebSocketError
+from .options import ClientOptions, takes, with_parameters_of
+from .runtime.actions import DONE, Action, Driven
+from .runtime.connection import WebSocketConnection
+from .runtime.environment import current_environment
+from .runtime.opening import ClientOpening
+from .runtime.owner import Counters, Owner
+from .sansio.deflate_negotiation import offer
+from .sansio.handshake import Agreement, build_request
+from .sansio.head import Request, Response
+from .sansio.headers import checked_pairs, format_extension
+from .sansio.http1 import ParsedHead, encode_request
+from .sansio.receiver import Compression
+from .sansio.states import Life, Signal, advance
+from .transports.base import TLS, Channel
+from .transports.dial import dial, dial_unix
+
+logger = logging.getLogger("wsmash")
+
+USER_AGENT = f"wsmash/{__version__}"
+
+
+class WebSocketClient(WebSocketConnection):
+    """A client of one server. Its parameters are those of `ClientOptions`.
+
+    ```python no-run
+    client = wsmash.create_client("wss://example.com/feed")
+    client.on("message", lambda event: print(event.data))
+    wsmash.run(client)
+    ```
+
+    Raises:
+        InvalidURL: the address is not a ws:// or wss:// URL.
+        ValueError, TypeError: an option is not what it may be.
+    """
+
+    __slots__ = ("_answer", "_attempt", "_connecting", "_patient", "_sent", "counters", "options")
+
+    @takes(ClientOptions)
+    def __init__(self, options: ClientOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.counters = Counters()
+        self._attempt: asyncio.Task[None] | None = None
+        self._connecting: Action[None] | None = None
+        self._patient = False
+        self._sent: bytes | None = None
+        self._answer: ParsedHead | None = None
+        self._request_head("")  # what cannot be sent is the caller's mistake, and raised here
+
+    # -- connecting
+
+    def connect(self) -> Action[None]:
+        """Connect to the server. While that is under way, or done, it joins what is there; once closed it dials again.
+
+        Returns:
+            An awaitable that ends once the connection is open and the `open`
+            callbacks were called. Cancelling it abandons the attempt.
+
+        Raises:
+            RuntimeError: no event loop is running, or the client belongs to another.
+            InvalidState: the connection is closing.
+
+        When awaited it raises `ConnectError`, `OpenTimeout` or `HandshakeError`;
+        these also fire `error`, then `close` with 1006.
+        """
+        environment = current_environment("connect()")
+        if hasattr(self, "_owner") and self._owner.environment is not environment:
+            raise RuntimeError("this client belongs to the event loop of its first connect()")
+        if self._context is not None:
+            if self._connecting is None or self._life not in (Life.CONNECTING, Life.OPEN):
+                raise InvalidState("the connection is closing: wait_closed() before you connect again")
+            return self._connecting
+        self._reset()
+        self._sent = self._answer = None
+        self._owner = Owner(environment, self.options, Role.CLIENT, self.counters, patient=self._patient)
+        self._context = copy_context()
+        outcome: asyncio.Future[None] = environment.loop.create_future()
+        self._connecting = Action(outcome, on_cancel=self._abandon)
+        self._attempt = environment.run(self._dial(outcome))
+        return self._connecting
+
+    async def _dial(self, outcome: asyncio.Future[None]) -> None:
+        """One attempt; every way that it can fail ends in `_failed`."""
+        options = self.options
+        opening: ClientOpening | None = None
+        try:
+            async with asyncio.timeout(options.open_timeout) as limit:
+                address = options.address
+                sock = await (dial(address.host, address.port) if options.unix is None else dial_unix(options.unix))
+                key = base64.b64encode(secrets.token_bytes(16)).decode()
+                self._sent = self._request_head(key)
+                opening = ClientOpening(key, options, tuple(options.protocols), self._accepted, outcome)
+                opening.channel = self._owner.environment.driver.attach(sock, opening, self._tls())
+                opening.channel.write(self._sent)
+                await asyncio.wait([outcome])
+            outcome.result()
+        except asyncio.CancelledError:
+            if opening is not None and opening.channel is not None and self._channel is None:
+                opening.channel.abort()
+            raise
+        except Exception as error:
+            if self._channel is not None:
+                return  # open, and only its open callbacks took too long
+            if opening is not None and opening.channel is not None:
+                opening.channel.abort()
+            if isinstance(error, TimeoutError) and limit.expired():
+                text = f"the connection to {options.address.redacted} was not open within {options.open_timeout} s"
+                late = OpenTimeout(text)
+                late.__cause__ = error
+                error = late
+            self._failed(outcome, error)
+
+    def _tls(self) -> TLS | None:
+        address, context = self.options.address, self.options.ssl
+        if not address.secure:
+            return None
+        if context is None:
+            context = _default_context()
+        elif context.verify_mode is ssl.CERT_NONE:
+            logger.warning("the certificate of %s is not verified: its ssl context says so", address.host)
+        return TLS(context, server_side=False, server_hostname=address.host)
+
+    def _request_head(self, key: str) -> bytes:
+        options = self.options
+        request = build_request(
+            options.address,
+            key,
+            protocols=tuple(options.protocols),
+            extension_offer=None if options.deflate is None else format_extension(offer(options.deflate)),
+            headers=checked_pairs(options.headers),
+            cookies=options.cookies,
+            auth=options.auth,
+            user_agent=USER_AGENT,
+        )
+        return encode_request("GET", request.target, request.headers)
+
+    def _accepted(self, channel: Channel, head: ParsedHead, agreement: Agreement, rest: bytes) -> None:
+        """The server has said yes."""
+        options = self.options
+        compression = None
+        if agreement.deflate is not None and options.deflate is not None:
+            compression = Compression(agreement.deflate, options.deflate)
+        self._answer = head
+        channel.upgrade(self, Role.CLIENT, self._owner.limits, compression, rest)
+        self._opened(channel, agreement.subprotocol)
+        self._start_callbacks(self._open_stage())
+        self._owner.environment.loop.call_soon(self._settle_connect)
+
+    def _settle_connect(self) -> None:
+        outcome = self._connecting and self._connecting.future
+        if outcome is not None and not outcome.done():
+            outcome.set_result(None)
+
+    def _failed(self, outcome: asyncio.Future[None], error: Exception) -> None:
+        """The attempt came to nothing: `error`, then `close`, and the exception for who awaits it."""
+        if not isinstance(error, WebSocketError):
+            unforeseen, error = error, ConnectError(f"cannot connect: {error}")
+            error.__cause__ = unforeseen
+        if not outcome.done():
+            outcome.set_exception(error)
+        heard = self._on_error is not None
+        self._fire_error(error)
+        self._owner.environment.loop.call_soon(self.lost, error)
+        if not heard:
+            self._owner.environment.loop.call_soon(self._report, error)
+
+    def _report(self, error: Exception) -> None:
+        if self._connecting is not None and not self._connecting.awaited:
+            logger.error("%s: %s", self, error)
+
+    def _abandon(self) -> Action[None]:
+        """`close` while connecting: no `error`, and who awaits `connect` gets `ConnectionClosed`."""
+        if self._context is None or self._connecting is None or self._life is not Life.CONNECTING:
+            return DONE  # type: ignore[return-value]
+        if self._attempt is not None:
+            self._attempt.cancel()
+        closing = self._need_closing()
+        closing.why = "closed before it was open"
+        outcome = self._connecting.future
+        if not outcome.done():
+            outcome.set_exception(closing.exception())
+        done = Action(self._wait_for(0))
+        self._life = advance(self._life, Signal.LOSE)
+        self._owner.environment.loop.call_soon(self.lost, None)
+        return done
+
+    def abort(self) -> None:
+        """Drop the connection, or the attempt, as it is: `close` fires with 1006."""
+        if self._channel is not None:
+            self._channel.abort()
+        else:
+            self._abandon()
+
+    async def callbacks_done(self) -> None:
+        """Wait until no callback is running."""
+        while hasattr(self, "_owner") and self._owner.tasks:
+            await asyncio.wait(self._owner.tasks)
+
+    # -- what is particular to a client
+
+    @property
+    def message_type(self) -> Any:
+        """What each message's JSON must be; None where nothing was declared."""
+        return self.options.message_type
+
+    def _url(self) -> str:
+        return self.options.url
+
+    def _protocols(self) -> tuple[str, ...]:
+        return tuple(self.options.protocols)
+
+    def _get_request(self) -> Request | None:
+        return None if self._sent is None else Request(self._sent, secure=self.options.address.secure)
+
+    def _get_response(self) -> Response | None:
+        head = self._answer
+        return None if head is None else Response(head.status, headers=head.headers.pairs, reason=head.reason)
+
+    def _shown(self) -> str:
+        return self.options.address.redacted
+
+    # -- as a block
+
+    async def __aenter__(self) -> Self:
+        """Connect; messages wait until somebody takes them."""
+        self._patient = True
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close with 1000; with 1011 where an exception ends the block; without waiting where it was cancelled."""
+        if self._context is None and self.get_state() is State.CONNECTING:
+            return
+        failed = isinstance(error, Exception) and not isinstance(error, ConnectionClosed)
+        closing = self.close(CloseCode.INTERNAL_ERROR if failed else CloseCode.NORMAL)
+        if error is None or isinstance(error, Exception):
+            await closing
+
+
+class Connecting(Driven[WebSocketClient]):
+    """What `connect` returns: it dials when it is awaited or entered, not before."""
+
+    __slots__ = ("_runs", "client")
+
+    def __init__(self, client: WebSocketClient) -> None:
+        self._runs = None
+        self.client = client
+        client._patient = True
+
+    def __await__(self) -> Generator[Any, Any, WebSocketClient]:
+        return self.client.__aenter__().__await__()
+
+    async def __aenter__(self) -> WebSocketClient:
+        return await self.client.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.client.__aexit__(kind, error, trace)
+
+
+@with_parameters_of(WebSocketClient)
+def create_client(client: WebSocketClient) -> WebSocketClient:
+    """Create a client; it connects when told to. The parameters are those of `ClientOptions`."""
+    return client
+
+
+@with_parameters_of(WebSocketClient)
+def connect(client: WebSocketClient) -> Connecting:
+    """Connect, pull style: `client = await connect(url)` or `async with connect(url) as client`.
+
+    The parameters are those of `ClientOptions`. Messages wait for `recv`,
+    `async for` or a callback; reading pauses when they are too many.
+    """
+    return Connecting(client)
+
+
+@functools.cache
+def _default_context() -> ssl.SSLContext:
+    return ssl.create_default_context()

@@ -1,0 +1,200 @@
+"""One path of a server: its connections, their callbacks, and what is sent to all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from typing import Any, ClassVar, Literal, overload
+
+from .constants import Role
+from .options import ServerOptions
+from .routing import Pattern
+from .runtime.actions import Count
+from .runtime.connection import WebSocketConnection, encode_message
+from .runtime.emitter import C, Emitter, Stored
+from .runtime.environment import Environment
+from .runtime.events import ConnectionEvent
+from .runtime.outbox import refused_broadcast
+from .runtime.opening import peer
+from .runtime.owner import Counters, Owner
+from .sansio.handshake import accept
+from .sansio.head import Request, Response
+from .sansio.headers import parse_tokens
+from .sansio.http1 import parse_request
+from .sansio.sender import Prepared
+from .transports.base import Channel
+
+
+class ServerConnection(WebSocketConnection):
+    """A client that is connected to this server: `event.client` of its `connection` event."""
+
+    __slots__ = ("_head",)
+
+    def __init__(self, owner: EndpointOwner, context: Context, head: bytes) -> None:
+        super().__init__()
+        self._owner = owner
+        self._context = context
+        self._head = head
+
+    @property
+    def _endpoint(self) -> EndpointOwner:
+        return self._owner  # type: ignore[return-value]
+
+    def _url(self) -> str:
+        return self._get_request().url
+
+    def _protocols(self) -> tuple[str, ...]:
+        return parse_tokens(self._get_request().headers.get_all("Sec-WebSocket-Protocol"))
+
+    def _get_request(self) -> Request:
+        endpoint = self._endpoint
+        request = Request(self._head, secure=endpoint.secure, remote_address=peer(self.remote_address))
+        return dataclasses.replace(request, params=endpoint.pattern.match(request.path) or {})
+
+    def _get_response(self) -> Response:
+        return self._endpoint.accept(self._head)
+
+    def _shown(self) -> str:
+        return f"{self.remote_address} {self._get_request().path}"
+
+    def _fire_close(self) -> None:
+        super()._fire_close()
+        # No event comes after it, and a callback that holds its connection would be a cycle.
+        self._on_open = self._on_message = self._on_close = self._on_error = None
+
+
+Filter = Callable[[ServerConnection], object]
+
+
+class Audience:
+    """Open connections, in the order they came, and the sending to all of them."""
+
+    __slots__ = ("_group", "_members")
+
+    def __init__(self, environment: Environment) -> None:
+        self._members: dict[Channel, ServerConnection] = {}
+        self._group = environment.driver.group(self._slow)
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def add(self, channel: Channel, connection: ServerConnection) -> None:
+        self._members[channel] = connection
+        self._group.add(channel)
+
+    def discard(self, channel: Channel) -> None:
+        if self._members.pop(channel, None) is not None:
+            self._group.discard(channel)
+
+    def snapshot(self) -> tuple[ServerConnection, ...]:
+        return tuple(self._members.values())
+
+    def broadcast(self, opcode: int, payload: bytes, filter: Filter | None) -> Count:
+        """Send one message to all, or to those that the filter lets pass; see `WebSocketServer.broadcast`."""
+        skip = frozenset[Channel]()
+        if filter is not None:
+            if inspect.iscoroutinefunction(filter):
+                raise TypeError("the filter of a broadcast is a plain function, not a coroutine function")
+            skip = frozenset(channel for channel, client in tuple(self._members.items()) if not filter(client))
+        return Count(self._group.send(Prepared(opcode, payload), skip))
+
+    def _slow(self, channel: Channel, refused: bool) -> None:
+        connection = self._members.get(channel)
+        if connection is not None:
+            if refused:
+                refused_broadcast(connection)
+            elif not connection._congested:
+                connection._congest()
+
+
+class EndpointOwner(Owner):
+    """What the connections of one endpoint share while the server runs."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        options: ServerOptions,
+        counters: Counters,
+        endpoint: Endpoint,
+        *,
+        secure: bool,
+        left: Callable[[Channel, ServerConnection], None],
+        everyone: Audience,
+    ) -> None:
+        super().__init__(environment, options, Role.SERVER, counters, patient=False)
+        self.pattern = endpoint.pattern
+        self.protocols = endpoint.protocols
+        self.secure = secure
+        self.audience = Audience(environment)
+        self._everyone = everyone
+        self._left = left
+
+    def accept(self, head: bytes) -> Response:
+        """The 101 that a request was answered with."""
+        return accept(parse_request(head), self.protocols, self.options.deflate)[0]
+
+    def joined(self, channel: Channel, connection: ServerConnection) -> None:
+        """The connection is open."""
+        self.audience.add(channel, connection)
+        self._everyone.add(channel, connection)
+
+    def closing(self, connection: Any) -> None:
+        self.audience.discard(connection._channel)
+        self._everyone.discard(connection._channel)
+
+    def left(self, connection: Any) -> None:
+        self.closing(connection)
+        self._left(connection._channel, connection)
+
+
+class Endpoint(Emitter):
+    """One path of a server, made by `WebSocketServer.endpoint`.
+
+    Attributes:
+        path: as it was given.
+        protocols: the subprotocols spoken here.
+    """
+
+    EVENTS: ClassVar[tuple[str, ...]] = ("connection",)
+
+    __slots__ = ("_on_connection", "_owner", "path", "pattern", "protocols")
+
+    def __init__(self, path: str, protocols: Sequence[str]) -> None:
+        self._on_connection: Stored = None
+        self._owner: EndpointOwner | None = None
+        self.path = path
+        self.pattern = Pattern(path)
+        self.protocols = tuple(protocols)
+
+    @overload
+    def on(
+        self, event: Literal["connection"], callback: Callable[[ConnectionEvent], object]
+    ) -> Callable[[ConnectionEvent], object]: ...
+    @overload
+    def on(
+        self, event: Literal["connection"]
+    ) -> Callable[[Callable[[ConnectionEvent], object]], Callable[[ConnectionEvent], object]]: ...
+    def on(self, event: Literal["connection"], callback: C | None = None) -> Any:
+        """Call a function, or run a coroutine function, for each client that connects here; also a decorator."""
+        return self._add_callback(event, callback)
+
+    def get_clients(self) -> tuple[ServerConnection, ...]:
+        """The open connections of this path, in the order they came."""
+        return () if self._owner is None else self._owner.audience.snapshot()
+
+    def get_client_count(self) -> int:
+        """How many they are."""
+        return 0 if self._owner is None else len(self._owner.audience)
+
+    def broadcast(self, data: Any, filter: Filter | None = None) -> Count:
+        """Send a message to every client of this path; see `WebSocketServer.broadcast`."""
+        opcode, payload = encode_message(data)
+        if self._owner is None:
+            return Count(0)
+        self._owner.environment.check_thread("broadcast")
+        return self._owner.audience.broadcast(opcode, payload, filter)
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.path} clients={self.get_client_count()}>"

@@ -1,0 +1,135 @@
+"""What a server answers to a request: a WebSocket, a file, a health check, or a refusal that says why."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from .endpoint import Endpoint
+from .options import ServerOptions
+from .routing import Router
+from .runtime.emitter import must_run
+from .runtime.opening import Admission, Answer, ServerOpening
+from .sansio.handshake import check_host, check_request, is_upgrade
+from .sansio.head import Request, Response
+from .sansio.http1 import ParsedHead
+from .sansio.origin import refusal
+from .static import StaticFiles
+
+Admit = Callable[[Endpoint, Request, ParsedHead], Admission]
+
+
+class Reception:
+    """A server's door; see `runtime.opening.Door`.
+
+    Attributes:
+        openings: the requests that are not answered yet.
+        closed: whether the server is stopping.
+        connected: how many connections each address has.
+    """
+
+    def __init__(
+        self, options: ServerOptions, router: Router[Endpoint], admit: Admit, *, secure: bool, loopback_only: bool
+    ) -> None:
+        self.openings: set[ServerOpening] = set()
+        self.closed = False
+        self.connected: Counter[str] = Counter()
+        self._options = options
+        self._router = router
+        self._admit = admit
+        self._secure = secure
+        self._loopback_only = loopback_only
+        self._static = None if options.static is None else StaticFiles(options.static)
+
+    def opening_ended(self, opening: ServerOpening) -> None:
+        self.openings.discard(opening)
+
+    def answer(self, request: Request, head: ParsedHead) -> Answer | Awaitable[Answer]:
+        """Decide; what needs waiting comes as an awaitable."""
+        refused = check_host(head)
+        if refused is not None:
+            return refused
+        found = self._router.find(request.path)
+        endpoint = None
+        if found is not None:
+            endpoint, params = found
+            request = dataclasses.replace(request, params=params)
+        hook = self._options.process_request
+        if hook is not None:
+            result: Any = hook(request)
+            if must_run(result):
+                return self._after(result, endpoint, request, head)
+            if result is not None:
+                return _checked(result)
+        return self._decide(endpoint, request, head)
+
+    async def _after(
+        self, result: Awaitable[object], endpoint: Endpoint | None, request: Request, head: ParsedHead
+    ) -> Answer:
+        response = await result
+        if response is not None:
+            return _checked(response)
+        answer = self._decide(endpoint, request, head)
+        return answer if isinstance(answer, (Response, Admission)) else await answer
+
+    def _decide(self, endpoint: Endpoint | None, request: Request, head: ParsedHead) -> Answer | Awaitable[Answer]:
+        if is_upgrade(head):
+            return self._decide_upgrade(endpoint, request, head)
+        if request.path == self._options.health_path:
+            return Response(503, "stopping\n") if self.closed else Response(200, "ok\n")
+        if request.method not in ("GET", "HEAD"):
+            return Response(405, f"{request.method} is not served here\n", [("Allow", "GET, HEAD")])
+        if self._static is not None:
+            return self._serve_file(self._static, endpoint, request)
+        return _no_file(endpoint)
+
+    def _decide_upgrade(self, endpoint: Endpoint | None, request: Request, head: ParsedHead) -> Answer:
+        refused = check_request(head)
+        if refused is not None:
+            return refused
+        if self.closed:
+            return Response(503, "the server is stopping\n")
+        if endpoint is None:
+            return Response(404, "no WebSocket is served at this path\n")
+        options = self._options
+        why = refusal(
+            head.headers,
+            secure=self._secure,
+            loopback_only=self._loopback_only,
+            origins=tuple(options.origins),
+            allowed_hosts=None if options.allowed_hosts is None else tuple(options.allowed_hosts),
+        )
+        if why is not None:
+            return Response(403, f"{why}\n")
+        if options.max_connections is not None and self.connected.total() >= options.max_connections:
+            return Response(503, "the server has as many connections as it takes (max_connections)\n")
+        most = options.max_connections_per_ip
+        if most is not None and self.connected[caller(request)] >= most:
+            return Response(429, "this address has as many connections as it may (max_connections_per_ip)\n")
+        return self._admit(endpoint, request, head)
+
+    async def _serve_file(self, files: StaticFiles, endpoint: Endpoint | None, request: Request) -> Answer:
+        # Reading may take its time: not on the loop.
+        response = await asyncio.get_running_loop().run_in_executor(None, files.respond, request)
+        return response or _no_file(endpoint)
+
+
+def caller(request: Request) -> str:
+    """What connections are counted by: the peer's address without its port."""
+    address = request.remote_address
+    return address[0] if isinstance(address, tuple) else ""
+
+
+def _no_file(endpoint: Endpoint | None) -> Response:
+    if endpoint is not None:
+        return Response(426, "this is a WebSocket: connect with a WebSocket client\n", [("Upgrade", "websocket")])
+    return Response(404, "not found\n")
+
+
+def _checked(response: object) -> Response:
+    if not isinstance(response, Response):
+        raise TypeError(f"process_request must return a Response or None, not {response!r}")
+    return response

@@ -1,0 +1,98 @@
+"""Running a server or a client without writing a loop: what a script's last line calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+
+from .client import WebSocketClient
+from .constants import CloseCode
+from .errors import ConnectionClosed, WebSocketError
+from .server import WebSocketServer
+
+
+def run(server_or_client: WebSocketServer | WebSocketClient) -> None:
+    """Start a server, or connect a client, and run until it is closed or SIGINT or SIGTERM comes.
+
+    A signal shuts down gracefully, a second one aborts. uvloop is used where it
+    is installed.
+
+    Raises:
+        TypeError: this is neither a server nor a client.
+        RuntimeError: an event loop is running already.
+        OSError, ConnectError, OpenTimeout, HandshakeError: it could not start or
+            connect, and has no `error` callback.
+    """
+    if not isinstance(server_or_client, (WebSocketServer, WebSocketClient)):
+        raise TypeError(f"run takes a WebSocketServer or a WebSocketClient, not {server_or_client!r}")
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        raise RuntimeError("run cannot be called inside a running event loop: await its start() or connect() there")
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(server_or_client) if isinstance(server_or_client, WebSocketServer) else _talk(server_or_client))
+
+
+async def _serve(server: WebSocketServer) -> None:
+    with _signals(server.stop, server.abort):
+        try:
+            await server.start()
+        except Exception:
+            if server._on_error is None:
+                raise
+            return
+        await server.wait_closed()
+
+
+async def _talk(client: WebSocketClient) -> None:
+    def leave() -> None:
+        client.close(CloseCode.GOING_AWAY)
+
+    with _signals(leave, client.abort):
+        try:
+            await client.connect()
+        except ConnectionClosed:
+            pass  # closed by its user while it connected
+        except WebSocketError:
+            if client._on_error is None:
+                raise
+        await client.wait_closed()
+        await client.callbacks_done()
+
+
+@contextlib.contextmanager
+def _signals(first: Callable[[], object], second: Callable[[], object]) -> Iterator[None]:
+    """Call `first` at the first signal, and `second` at those after it."""
+    loop = asyncio.get_running_loop()
+    actions = [first]
+
+    def act() -> None:
+        (actions.pop() if actions else second)()
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        try:
+            loop.add_signal_handler(number, act)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
+    try:
+        yield
+    finally:
+        for number in numbers:
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_signal_handler(number)
+            signal.signal(number, before[number])
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:
+        # Sockets are read by readiness, which Windows' default loop does not tell.
+        return asyncio.SelectorEventLoop
+    return uvloop.new_event_loop

@@ -1,0 +1,169 @@
+"""What an action returns: something that may be awaited now, later, repeatedly or never.
+
+`client.send(...)` and its like act at the call. What they return is a
+`collections.abc.Coroutine`, so that `create_task`, `TaskGroup` and anyio take it,
+but unlike a coroutine object it does not mind being left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from types import TracebackType
+from typing import Any, Generic, TypeVar, overload
+
+T = TypeVar("T")
+
+
+class Driven(Coroutine[Any, Any, T]):
+    """A coroutine's methods over `__await__`, so that each task that drives it has a run of its own."""
+
+    __slots__ = ()
+
+    _runs: dict[object, Generator[Any, Any, T]] | None
+
+    def send(self, value: Any) -> Any:
+        return self._drive(lambda run: run.send(value))
+
+    @overload
+    def throw(
+        self, typ: type[BaseException], val: BaseException | object = None, tb: TracebackType | None = None, /
+    ) -> Any: ...
+    @overload
+    def throw(self, typ: BaseException, val: None = None, tb: TracebackType | None = None, /) -> Any: ...
+    def throw(self, typ: Any, val: Any = None, tb: Any = None, /) -> Any:
+        error = typ if isinstance(typ, BaseException) else (val if isinstance(val, BaseException) else typ())
+        return self._drive(lambda run: run.throw(error))
+
+    def close(self) -> None:
+        run = self._runs.pop(_driver(), None) if self._runs else None
+        if run is not None:
+            run.close()
+
+    def _drive(self, step: Callable[[Generator[Any, Any, T]], Any]) -> Any:
+        if self._runs is None:
+            self._runs = {}
+        driver = _driver()
+        run = self._runs.get(driver)
+        if run is None:
+            run = self._runs[driver] = self.__await__()
+        try:
+            return step(run)
+        except BaseException:
+            self._runs.pop(driver, None)
+            raise
+
+
+class Action(Driven[T], Generic[T]):
+    """An action that is under way.
+
+    Args:
+        future: its outcome.
+        on_cancel: called when an awaiter is cancelled; None where that ends only the waiting.
+    """
+
+    __slots__ = ("_on_cancel", "_runs", "awaited", "future")
+
+    def __init__(self, future: asyncio.Future[T], on_cancel: Callable[[], object] | None = None) -> None:
+        self._runs = None
+        self.future = future
+        self._on_cancel = on_cancel
+        self.awaited = False
+        future.add_done_callback(_retrieve)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        self.awaited = True
+        return self._wait().__await__()
+
+    async def _wait(self) -> T:
+        # One future for each awaiter, so that cancelling one leaves the others and the action alone.
+        future = self.future
+        if not future.done():
+            waiter = future.get_loop().create_future()
+
+            def wake(_: object) -> None:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+            future.add_done_callback(wake)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if self._on_cancel is not None and not future.done():
+                    self._on_cancel()
+                raise
+            finally:
+                future.remove_done_callback(wake)
+        return future.result()
+
+    def done(self) -> bool:
+        """Whether the outcome is known."""
+        return self.future.done()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'done' if self.done() else 'under way'}>"
+
+
+class _Finished(Driven[None]):
+    """The outcome of every action that needs no waiting; there is one such object."""
+
+    __slots__ = ()
+
+    _runs = None
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return
+        yield
+
+    def send(self, value: Any) -> Any:
+        raise StopIteration
+
+    def throw(self, typ: Any, val: Any = None, tb: Any = None, /) -> Any:
+        raise typ if isinstance(typ, BaseException) else val or typ()
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def done(self) -> bool:
+        """Always."""
+        return True
+
+    def __repr__(self) -> str:
+        return "<Action done>"
+
+
+class Count(int, Driven[int]):  # type: ignore[misc]
+    """How many connections took a broadcast: a number at once, which may also be awaited for itself."""
+
+    _runs = None
+
+    def __await__(self) -> Generator[Any, Any, int]:
+        return int(self)
+        yield  # type: ignore[unreachable]
+
+
+DONE = _Finished()
+
+OURS = (Driven,)
+"""What a callback may return without its being run: it runs already."""
+
+
+def finished_with(error: BaseException) -> Action[Any]:
+    """An action that has failed already: the network's errors are raised when it is awaited."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    return Action(future)
+
+
+def _driver() -> object:
+    """Who drives: the current task, or whoever calls outside any."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def _retrieve(future: asyncio.Future[Any]) -> None:
+    """Look at the outcome, so that asyncio never reports it as never retrieved."""
+    if not future.cancelled():
+        future.exception()

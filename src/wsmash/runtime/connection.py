@@ -1,0 +1,345 @@
+"""A WebSocket connection as its user sees it, from open to closed; how it ends is in `lifecycle.py`.
+
+`WebSocketConnection` is the base of `WebSocketClient` and of what a server hands
+out. An idle one owns as little as it can: whatever only some connections need (an
+inbox, an outbox, pings, the account of a closing) is made when it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, ClassVar, Literal, overload
+
+from .. import codecs
+from ..constants import Opcode
+from ..errors import ConnectionClosed, InvalidState
+from ..sansio.head import Request, Response
+from ..sansio.states import Life
+from ..transports.base import REFUSED, Address
+from .actions import DONE, Action
+from .emitter import C, Callback
+from .events import CloseEvent, ErrorEvent, MessageEvent, OpenEvent
+from .inbox import Inbox
+from .lifecycle import Lifecycle
+from .outbox import Outbox, Pieces, refused, send_fragments
+from .pings import Pings
+
+Event = Literal["open", "message", "close", "error"]
+Message = Any
+"""str, a buffer of bytes, or what `send` makes JSON of: a dict, a list, a dataclass, a `msgspec.Struct`."""
+
+
+class WebSocketConnection(Lifecycle):
+    """One connection. Every action acts at the call, and what it returns may be awaited or left alone.
+
+    Connections are compared by identity and may be kept in sets and dicts.
+    """
+
+    __slots__ = ()
+
+    EVENTS: ClassVar[tuple[str, ...]] = ("open", "message", "close", "error")
+
+    # -- callbacks
+
+    @overload
+    def on(self, event: Literal["open"], callback: Callable[[OpenEvent], object]) -> Callable[[OpenEvent], object]: ...
+    @overload
+    def on(
+        self, event: Literal["message"], callback: Callable[[MessageEvent], object]
+    ) -> Callable[[MessageEvent], object]: ...
+    @overload
+    def on(
+        self, event: Literal["close"], callback: Callable[[CloseEvent], object]
+    ) -> Callable[[CloseEvent], object]: ...
+    @overload
+    def on(
+        self, event: Literal["error"], callback: Callable[[ErrorEvent], object]
+    ) -> Callable[[ErrorEvent], object]: ...
+    @overload
+    def on(
+        self, event: Literal["open"]
+    ) -> Callable[[Callable[[OpenEvent], object]], Callable[[OpenEvent], object]]: ...
+    @overload
+    def on(
+        self, event: Literal["message"]
+    ) -> Callable[[Callable[[MessageEvent], object]], Callable[[MessageEvent], object]]: ...
+    @overload
+    def on(
+        self, event: Literal["close"]
+    ) -> Callable[[Callable[[CloseEvent], object]], Callable[[CloseEvent], object]]: ...
+    @overload
+    def on(
+        self, event: Literal["error"]
+    ) -> Callable[[Callable[[ErrorEvent], object]], Callable[[ErrorEvent], object]]: ...
+    def on(self, event: Event, callback: C | None = None) -> Any:
+        """Call a function, or run a coroutine function, at each event; also a decorator.
+
+        Args:
+            event: "open", "message", "close" or "error".
+            callback: takes the event. The same one added twice runs twice.
+
+        Returns:
+            The callback.
+
+        Raises:
+            ValueError: there is no such event.
+            TypeError: the callback cannot be called.
+            RuntimeError: for "message", where `recv` is in use.
+        """
+        return self._add_callback(event, callback)
+
+    def _store(self, slot: str, callback: Callback) -> None:
+        inbox = self._inbox if slot == "_on_message" else None
+        if inbox is not None and inbox.pulled:
+            raise RuntimeError("messages of this connection are taken by recv: it cannot have a message callback too")
+        super()._store(slot, callback)
+        if inbox is not None:
+            inbox.start()  # what waited for a callback is delivered
+
+    # -- sending
+
+    def send(
+        self, data: Message, *, key: str | None = None, compress: bool = True
+    ) -> Coroutine[Any, Any, None]:
+        """Send a message: a str as text, a buffer as binary, a dict, list, dataclass or Struct as JSON in text.
+
+        Args:
+            data: the message. A buffer may be changed as soon as this returns.
+            key: under the policy "conflate", which messages this one may replace.
+            compress: False for what must not be compressed beside data that an
+                attacker chooses (the CRIME and BREACH attacks).
+
+        Returns:
+            An awaitable that ends when the peer keeps up.
+
+        Raises:
+            TypeError: this is no message; `send_json` takes any JSON value.
+            ValueError: a lone surrogate, or a NaN or infinity in JSON.
+            InvalidState: the connection is not open yet.
+            ConnectionClosed: it is open no more.
+            SlowConsumer: the write buffer is full, and the policy is "close" or "raise".
+        """
+        opcode, payload = encode_message(data)
+        if self._life is not Life.OPEN:
+            self._check_open()
+        self._owner.environment.check_thread("send")
+        if self._congested and key is not None and self._owner.options.slow_consumer == "conflate":
+            if self._need_outbox().conflate(key, opcode, bytes(payload)):
+                return self._need_outbox().room()
+            refused(self)
+        waiting = self._put(opcode, payload, compress=compress)
+        if waiting == REFUSED:
+            refused(self)
+            return DONE
+        return self._need_outbox().room() if self._congested else DONE
+
+    def send_json(
+        self, value: object, *, key: str | None = None, compress: bool = True
+    ) -> Coroutine[Any, Any, None]:
+        """Send any JSON value as a text message; otherwise as `send`."""
+        return self.send(codecs.encode_json(value), key=key, compress=compress)
+
+    def send_fragments(self, pieces: Pieces) -> Coroutine[Any, Any, None]:
+        """Send one message in fragments (RFC 6455 5.4), one for each str, or each bytes, of an iterable.
+
+        Other messages wait until it is sent; control frames do not. If the
+        iterable raises, mixes types or the awaiting is cancelled, the connection
+        is closed with 1011.
+        """
+        self._check_open()
+        self._owner.environment.check_thread("send_fragments")
+        task = self._owner.run(send_fragments(self, pieces), None)
+        return Action(task, on_cancel=task.cancel)
+
+    def ping(self, data: str | bytes | bytearray | memoryview = b"") -> Coroutine[Any, Any, float]:
+        """Send a ping; awaiting what is returned gives the seconds of its round trip.
+
+        Args:
+            data: at most 125 bytes. Where it is empty, eight random bytes stand
+                for it, so that its pong can be told from others.
+
+        Raises:
+            ValueError: the data is too long.
+            InvalidState, ConnectionClosed: as `send`.
+        """
+        payload = data.encode() if isinstance(data, str) else bytes(data)
+        if len(payload) > 125:
+            raise ValueError(f"a ping has at most 125 bytes (RFC 6455 5.5), and this one has {len(payload)}")
+        self._check_open()
+        environment = self._owner.environment
+        environment.check_thread("ping")
+        answered = environment.loop.create_future()
+        self._ping(payload, answered)
+        return Action(answered)
+
+    def close(self, code: int = 1000, reason: str = "") -> Coroutine[Any, Any, None]:
+        """Close the connection (RFC 6455 7.1.2). Again, or before `connect`, it does nothing.
+
+        Args:
+            code: 1000-1003, 1007-1014 or 3000-4999.
+            reason: at most 123 bytes of UTF-8.
+
+        Returns:
+            An awaitable that ends when the socket is closed.
+
+        Raises:
+            TypeError, ValueError: the code or the reason is not as above.
+        """
+        return self._close(code, reason)
+
+    # -- receiving, pull style
+
+    async def recv(self) -> str | bytes:
+        """The next message. Cancelling it loses nothing.
+
+        Raises:
+            ConnectionClosed: no more will come.
+            RuntimeError: another `recv` is waiting, or there is a message callback.
+        """
+        inbox = self._pull()
+        while True:
+            data = await inbox.get()
+            if data is None:
+                raise self._closed_error()
+            if self.message_type is None or self._event_of(data) is not None:
+                return data
+
+    def _pull(self) -> Inbox:
+        if self._on_message is not None:
+            raise RuntimeError("this connection has a message callback: its messages cannot be taken by recv too")
+        if self._inbox is None:
+            if self._life is Life.CONNECTING:
+                raise InvalidState("recv needs an open connection: await connect() first")
+            self._inbox = Inbox(self)
+            if self._life is Life.LOST:
+                self._inbox.end()
+        if self._inbox.has_reader:
+            raise RuntimeError("another recv is waiting on this connection: only one may")
+        self._inbox.pulled = True
+        return self._inbox
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        """Messages, until the connection is closed with 1000 or 1001; any other end raises `ConnectionClosed`."""
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        try:
+            return await self.recv()
+        except ConnectionClosed as error:
+            if error.code in (1000, 1001):
+                raise StopAsyncIteration from None
+            raise
+
+    # -- what there is to know
+
+    def get_url(self) -> str:
+        """The URL: the one given to a client, the one requested of a server."""
+        return self._url()
+
+    def get_protocols(self) -> tuple[str, ...]:
+        """The subprotocols that the client offered."""
+        return self._protocols()
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The subprotocol that was agreed on, None if none was."""
+        return self._subprotocol
+
+    @property
+    def request(self) -> Request | None:
+        """The opening request; None before there is one."""
+        return self._get_request()
+
+    @property
+    def response(self) -> Response | None:
+        """The answer to the opening request; None before there is one."""
+        return self._get_response()
+
+    @property
+    def remote_address(self) -> Address:
+        """The peer's address: (host, port, ...), a path for a Unix socket, or None where there is none."""
+        return None if self._channel is None else self._channel.info().remote_address
+
+    @property
+    def local_address(self) -> Address:
+        """Our own address, in the same form; None once the connection is closed."""
+        return None if self._channel is None else self._channel.info().local_address
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds of the last round trip of a ping; None before the first."""
+        return self._latency
+
+    @property
+    def id(self) -> str:
+        """Sixteen hexadecimal digits of randomness: the connection's name in logs."""
+        if self._id is None:
+            self._id = secrets.token_hex(8)
+        return self._id
+
+    @property
+    def state(self) -> dict[Any, Any]:
+        """The user's own data; nothing of it is looked at."""
+        if self._state is None:
+            self._state = {}
+        return self._state
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.get_state().name} {self._shown()}>"
+
+    # -- what the parts beside this file use
+
+    def _put(self, opcode: int, payload: Any, *, final: bool = True, compress: bool = True) -> int:
+        """Hand something to the channel, and see whether the peer keeps up."""
+        waiting = self._channel.send(opcode, payload, final=final, compress=compress)  # type: ignore[union-attr]
+        if waiting > self._owner.limits.high_water and not self._congested:
+            self._congest()
+        return waiting
+
+    def _need_outbox(self) -> Outbox:
+        if self._outbox is None:
+            self._outbox = Outbox(self)
+        return self._outbox
+
+    def _ping(self, payload: bytes = b"", answered: Any = None) -> None:
+        if self._pings is None:
+            self._pings = Pings()
+        payload = payload or os.urandom(8)
+        self._pings.sent(payload, self._owner.environment.loop.time(), answered)
+        self._put(Opcode.PING, payload)
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"text cannot hold a lone surrogate: {text[error.start : error.end]!r} at {error.start}"
+        ) from None
+
+
+def encode_message(data: object) -> tuple[int, bytes]:
+    """The opcode and the payload of what `send` takes.
+
+    Raises:
+        TypeError: it is no message.
+        ValueError: a lone surrogate, or a NaN or infinity in JSON.
+    """
+    if type(data) is bytes:
+        return 2, data
+    if isinstance(data, str):
+        return 1, _utf8(data)
+    if codecs.is_json_message(data):
+        return 1, codecs.encode_json(data).encode()
+    try:
+        view = memoryview(data)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(
+            f"a message is a str, a buffer of bytes, a dict, a list, a dataclass or a Struct, not "
+            f"{type(data).__name__}; send_json(value) sends any JSON value"
+        ) from None
+    if not view.c_contiguous:
+        raise TypeError("a buffer must be C-contiguous to be sent: copy it first")
+    return 2, view.tobytes()

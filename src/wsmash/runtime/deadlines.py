@@ -1,0 +1,109 @@
+"""One timer for all deadlines of a loop: a wheel of slots, each a moment with what is due then.
+
+Each entry stands in one slot. When its moment comes it is asked what is due, and
+says when to ask again; so a deadline that moves with every byte costs nothing
+until it is near. Moments are rounded up, the more so the further they are, so
+that many connections share a timer.
+"""
+
+from __future__ import annotations
+
+import heapq
+from asyncio import AbstractEventLoop, TimerHandle
+from collections.abc import Callable
+from math import ceil
+from typing import Protocol
+
+TICKS_PER_SECOND = 64
+_COARSE = 16
+"""Ticks that moments further off than `_NEAR` are rounded up to."""
+_NEAR = 4 * TICKS_PER_SECOND
+
+
+class Entry(Protocol):
+    """What stands in the wheel."""
+
+    tick: int
+    """The slot it stands in; -1 where it stands in none. The wheel's to change."""
+
+    def due(self, now: float) -> float | None:
+        """Do what is due; when to ask again, None for never."""
+
+
+class Wheel:
+    """The deadlines of one loop.
+
+    Args:
+        loop: calls back when the next moment comes.
+        clock: tells the time in seconds; the loop's own where none is given.
+    """
+
+    def __init__(self, loop: AbstractEventLoop, clock: Callable[[], float] | None = None) -> None:
+        self._loop = loop
+        self.clock = clock or loop.time
+        self._slots: dict[int, dict[Entry, None]] = {}
+        self._ticks: list[int] = []  # a heap of the slots there are
+        self._timer: TimerHandle | None = None
+        self._armed = 0
+
+    def __len__(self) -> int:
+        """How many entries wait."""
+        return sum(map(len, self._slots.values()))
+
+    def ask(self, entry: Entry, when: float) -> None:
+        """Have the entry asked at `when` at the latest; an earlier moment that it waits for stays."""
+        tick = self._tick(when)
+        if 0 <= entry.tick <= tick:
+            return
+        self.forget(entry)
+        self._put(entry, tick)
+        self._arm()
+
+    def forget(self, entry: Entry) -> None:
+        """Ask the entry no more."""
+        if entry.tick >= 0:
+            slot = self._slots.get(entry.tick)
+            if slot is not None:
+                slot.pop(entry, None)
+            entry.tick = -1
+
+    def _tick(self, when: float) -> int:
+        now = int(self.clock() * TICKS_PER_SECOND)
+        tick = max(ceil(when * TICKS_PER_SECOND), now + 1)
+        return tick if tick - now < _NEAR else -(-tick // _COARSE) * _COARSE
+
+    def _put(self, entry: Entry, tick: int) -> None:
+        entry.tick = tick
+        slot = self._slots.get(tick)
+        if slot is None:
+            slot = self._slots[tick] = {}
+            heapq.heappush(self._ticks, tick)
+        slot[entry] = None
+
+    def _arm(self) -> None:
+        while self._ticks and not self._slots[self._ticks[0]]:
+            del self._slots[heapq.heappop(self._ticks)]
+        first = self._ticks[0] if self._ticks else None
+        if self._timer is not None:
+            if first is not None and self._armed <= first:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if first is not None:
+            self._armed = first
+            delay = max(0.0, first / TICKS_PER_SECOND - self.clock())
+            self._timer = self._loop.call_later(delay, self._turn)
+
+    def _turn(self) -> None:
+        self._timer = None
+        now = self.clock()
+        while self._ticks and self._ticks[0] <= now * TICKS_PER_SECOND:
+            tick = heapq.heappop(self._ticks)
+            for entry in self._slots.pop(tick):
+                if entry.tick != tick:
+                    continue  # another entry's deadline made this one forgotten, or moved it
+                entry.tick = -1
+                again = entry.due(now)
+                if again is not None:
+                    self.ask(entry, again)
+        self._arm()

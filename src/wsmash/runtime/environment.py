@@ -1,0 +1,76 @@
+"""What all connections of one event loop share: its thread, its clock and wheel, its driver, its running callbacks."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from asyncio import AbstractEventLoop
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+from ..transports.base import Driver
+from ..transports.portable import PortableDriver
+from .deadlines import Wheel
+
+T = TypeVar("T")
+
+
+class Environment:
+    """One for each loop, for as long as anything on it needs one.
+
+    Attributes:
+        loop: the loop.
+        thread: the identifier of the thread that it runs in.
+        wheel: its deadlines.
+        driver: what carries its sockets.
+    """
+
+    def __init__(self, loop: AbstractEventLoop, driver: Driver | None = None) -> None:
+        self.loop = loop
+        self.thread = threading.get_ident()
+        self.wheel = Wheel(loop)
+        self.driver = driver or PortableDriver(loop)
+
+    def check_thread(self, action: str) -> None:
+        """Only the loop's own thread may act.
+
+        Raises:
+            RuntimeError: this is another one.
+        """
+        if threading.get_ident() != self.thread:
+            raise RuntimeError(
+                f"{action} was called from another thread than the event loop's: "
+                "use loop.call_soon_threadsafe or asyncio.run_coroutine_threadsafe"
+            )
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run it in a task, which is kept until it ends."""
+        task = self.loop.create_task(coroutine)
+        _running.add(task)
+        task.add_done_callback(_running.discard)
+        return task
+
+
+_running: set[asyncio.Task[Any]] = set()
+"""The loop itself holds its tasks weakly."""
+
+_environments: WeakValueDictionary[AbstractEventLoop, Environment] = WeakValueDictionary()
+
+
+def current_environment(action: str) -> Environment:
+    """The running loop's.
+
+    Raises:
+        RuntimeError: no loop is running; the text names `action` and what to do.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            f"{action} needs a running event loop: call it from a coroutine, or use wsmash.run(...)"
+        ) from None
+    environment = _environments.get(loop)
+    if environment is None:
+        environment = _environments[loop] = Environment(loop)
+    return environment

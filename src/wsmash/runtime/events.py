@@ -1,0 +1,164 @@
+"""What callbacks are given: small immutable objects, with the names of the browser's events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+
+from .. import codecs
+from ..errors import ClosePair
+
+if TYPE_CHECKING:
+    from ..sansio.head import Request
+    from .connection import WebSocketConnection
+
+T = TypeVar("T")
+
+_SHOWN = 75  # characters of a message in a repr
+
+_set = object.__setattr__
+
+
+class Event:
+    """Something that happened; `client` is the connection it happened to."""
+
+    __slots__ = ("client",)
+
+    client: WebSocketConnection
+
+    def __init__(self, client: WebSocketConnection) -> None:
+        _set(self, "client", client)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"events are immutable: {type(self).__name__}.{name} cannot be set")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"events are immutable: {type(self).__name__}.{name} cannot be deleted")
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={_cut(getattr(self, name))}" for name in self.__slots__ if not name.startswith("_"))
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class OpenEvent(Event):
+    """The connection is open."""
+
+    __slots__ = ()
+
+
+class MessageEvent(Event):
+    """A message came: `data` is a str if it was text, bytes if it was binary."""
+
+    __slots__ = ("_json", "data")
+
+    data: str | bytes
+    _json: tuple[Any, Any] | None
+
+    def __init__(self, client: WebSocketConnection, data: str | bytes) -> None:
+        _set_client(self, client)
+        _set_data(self, data)
+        _set_json(self, None)
+
+    @overload
+    def json(self) -> Any: ...
+    @overload
+    def json(self, type: type[T]) -> T: ...
+    def json(self, type: Any = None) -> Any:
+        """The message parsed as JSON, and validated where a type is given or `message_type` was declared.
+
+        Raises:
+            InvalidMessage: it is not JSON, or not of the type; the text says what is wrong and where.
+        """
+        if type is None:
+            type = self.client.message_type
+        if self._json is None or self._json[0] is not type:
+            _set_json(self, (type, codecs.decode_json(self.data, type)))
+        return self._json[1]  # type: ignore[index]
+
+
+class CloseEvent(Event):
+    """The connection is closed; the last event of it.
+
+    Attributes:
+        code: of the close frame received; 1005 if it held none, 1006 if no frame came.
+        reason: of the close frame received; with 1006, an account of what happened.
+        sent, received: the close frames as `(code, reason)`, or None.
+    """
+
+    __slots__ = ("code", "reason", "received", "sent")
+
+    code: int
+    reason: str
+    sent: ClosePair | None
+    received: ClosePair | None
+
+    def __init__(
+        self,
+        client: WebSocketConnection,
+        code: int,
+        reason: str,
+        sent: ClosePair | None = None,
+        received: ClosePair | None = None,
+    ) -> None:
+        super().__init__(client)
+        for name, value in (("code", code), ("reason", reason), ("sent", sent), ("received", received)):
+            _set(self, name, value)
+
+    @property
+    def was_clean(self) -> bool:
+        """Whether a close frame was both sent and received."""
+        return self.sent is not None and self.received is not None
+
+
+class ErrorEvent(Event):
+    """Something went wrong: `error` is the exception."""
+
+    __slots__ = ("error",)
+
+    error: Exception
+
+    def __init__(self, client: WebSocketConnection, error: Exception) -> None:
+        super().__init__(client)
+        _set(self, "error", error)
+
+
+class ConnectionEvent(Event):
+    """A client has connected to the server: `client`, by `request`."""
+
+    __slots__ = ()
+
+    @property
+    def request(self) -> Request:
+        """What the client asked for."""
+        return self.client.request  # type: ignore[return-value]
+
+    def __repr__(self) -> str:
+        return f"ConnectionEvent(client={self.client!r}, request={self.request!r})"
+
+
+class ServerEvent:
+    """Something happened to the server itself: it was closed, or its listener or a callback failed.
+
+    Attributes:
+        server: the server.
+        error: the exception, or None for `close`.
+    """
+
+    __slots__ = ("error", "server")
+
+    def __init__(self, server: Any, error: Exception | None = None) -> None:
+        _set(self, "server", server)
+        _set(self, "error", error)
+
+    __setattr__ = Event.__setattr__
+    __delattr__ = Event.__delattr__
+    __repr__ = Event.__repr__
+
+
+_set_client = Event.__dict__["client"].__set__
+_set_data = MessageEvent.__dict__["data"].__set__
+_set_json = MessageEvent.__dict__["_json"].__set__
+
+
+def _cut(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

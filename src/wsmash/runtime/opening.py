@@ -1,0 +1,293 @@
+"""From a connection's first byte to its 101, or to the HTTP answer that it gets instead, on either side.
+
+One request, one answer: every answer but 101 ends the connection. Reading stops
+when a head is complete, so that what follows it is bounded by one read while an
+asynchronous hook decides; an upgrade hands these bytes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+from typing import NamedTuple, Protocol, cast
+
+from ..errors import ConnectError, HandshakeError
+from ..grammar import shown
+from ..options import ConnectionOptions
+from ..sansio.handshake import Agreement, check_response
+from ..sansio.head import Request, Response
+from ..sansio.http1 import (
+    MAX_INTERIM,
+    BadHead,
+    BodyReader,
+    HeadLimits,
+    HeadReader,
+    ParsedHead,
+    encode_response,
+    is_interim,
+    parse_request,
+    parse_response,
+)
+from ..transports.base import TLS, Channel
+from .environment import Environment
+
+logger = logging.getLogger("wsmash")
+
+
+class Admission(NamedTuple):
+    """A request that becomes a WebSocket: its 101, and who takes the channel from then on."""
+
+    response: Response
+    take_over: Callable[[Channel, bytes], None]
+    """Called with the channel, paused, and the bytes that followed the request."""
+
+
+Answer = Response | Admission
+
+
+class Door(Protocol):
+    """Who decides on requests: the server."""
+
+    def answer(self, request: Request, head: ParsedHead) -> Answer | Awaitable[Answer]: ...
+
+    def opening_ended(self, opening: ServerOpening) -> None:
+        """It became a connection, or it is gone."""
+
+
+def head_limits(options: ConnectionOptions) -> HeadLimits:
+    """The bounds of a head, as the options say."""
+    return HeadLimits(options.max_headers, options.max_header_line, options.max_head_size)
+
+
+class ServerOpening:
+    """One accepted socket, until it is a connection or gone."""
+
+    __slots__ = ("_channel", "_deadline", "_door", "_environment", "_head_only", "_heard", "_options", "_reader", "_task", "tick")
+
+    def __init__(self, door: Door, environment: Environment, options: ConnectionOptions) -> None:
+        self._door = door
+        self._environment = environment
+        self._options = options
+        self._channel: Channel | None = None
+        self._reader: HeadReader | None = HeadReader(head_limits(options), request=True)
+        self._task: asyncio.Task[None] | None = None
+        self._head_only = False
+        self._heard = False
+        self._deadline: float | None = None
+        self.tick = -1
+
+    def start(self, sock: socket.socket, tls: TLS | None) -> None:
+        """Begin with a socket."""
+        self._channel = self._environment.driver.attach(sock, self, tls)
+        self._ask(self._options.open_timeout)
+
+    def _ask(self, timeout: float | None) -> None:
+        wheel = self._environment.wheel
+        wheel.forget(self)
+        if timeout is not None:
+            self._deadline = wheel.clock() + timeout
+            wheel.ask(self, self._deadline)
+
+    def due(self, now: float) -> float | None:
+        """The time is up: for the opening, or for the drain after an answer."""
+        if self._deadline is not None and now < self._deadline:
+            return self._deadline
+        if self._reader is not None and self._heard:
+            self.respond(Response(408, "the request was not complete within open_timeout\n"))
+        elif self._channel is not None:
+            self._channel.abort()
+        return None
+
+    # -- what the channel tells
+
+    def bytes_received(self, data: bytes) -> None:
+        """Part of the request."""
+        reader, channel = self._reader, cast(Channel, self._channel)
+        if reader is None:
+            return
+        self._heard = True
+        try:
+            head = reader.feed(data)
+            if head is None:
+                return
+            channel.pause_reading()
+            parsed = parse_request(head)
+        except BadHead as error:
+            self.respond(Response(error.status, f"{error}\n"))
+            return
+        info = channel.info()
+        request = Request(head, secure=info.tls is not None, remote_address=peer(info.remote_address))
+        self._head_only = parsed.method == "HEAD"
+        try:
+            answer = self._door.answer(request, parsed)
+        except Exception as error:
+            self._broken(request, error)
+            return
+        if inspect.isawaitable(answer):
+            self._task = self._environment.run(self._wait(request, answer))
+        else:
+            self._give(answer)
+
+    async def _wait(self, request: Request, answer: Awaitable[Answer]) -> None:
+        try:
+            self._give(await answer)
+        except Exception as error:
+            self._broken(request, error)
+
+    def _broken(self, request: Request, error: Exception) -> None:
+        logger.error("%r could not be answered", request, exc_info=error)
+        self.respond(Response(500, "internal error\n"))
+
+    def lost(self, error: Exception | None) -> None:
+        """The peer has gone."""
+        if error is not None:
+            logger.debug("a connection ended before it was open: %s", shown(str(error)))
+        self._end()
+        if self._task is not None:
+            self._task.cancel()
+
+    # -- what the peer is answered
+
+    def _give(self, answer: Answer) -> None:
+        if isinstance(answer, Response):
+            self.respond(answer)
+        elif self._reader is not None:
+            channel, rest = cast(Channel, self._channel), self._reader.rest
+            self._end()
+            channel.write(encode_response(answer.response))
+            answer.take_over(channel, rest)
+
+    def respond(self, response: Response) -> None:
+        """Answer with plain HTTP, and end the connection."""
+        if self._reader is None or self._channel is None:
+            return
+        self._reader = None
+        date = formatdate(usegmt=True)
+        self._channel.write(encode_response(response, head_only=self._head_only, date=date))
+        self._channel.close()
+        self._ask(self._options.close_timeout)
+
+    def abort(self) -> None:
+        """Drop the connection as it is."""
+        if self._channel is not None:
+            self._channel.abort()
+
+    def _end(self) -> None:
+        self._reader = None
+        self._environment.wheel.forget(self)
+        self._door.opening_ended(self)
+
+
+class ClientOpening:
+    """A request that was sent, until its answer has come.
+
+    Args:
+        key: that of the request.
+        options: the client's.
+        protocols: the subprotocols offered.
+        accepted: called with the answer, what was agreed on, and the bytes that
+            followed, while the channel is paused; the channel is then the caller's.
+        outcome: gets the error where it comes to no connection.
+    """
+
+    __slots__ = ("_accepted", "_body", "_head", "_interim", "_key", "_options", "_outcome", "_protocols", "_reader", "channel")
+
+    def __init__(
+        self,
+        key: str,
+        options: ConnectionOptions,
+        protocols: tuple[str, ...],
+        accepted: Callable[[Channel, ParsedHead, Agreement, bytes], None],
+        outcome: asyncio.Future[None],
+    ) -> None:
+        self._key = key
+        self._options = options
+        self._protocols = protocols
+        self._accepted = accepted
+        self._outcome = outcome
+        self._reader = HeadReader(head_limits(options), request=False)
+        self._interim = 0
+        self._head: ParsedHead | None = None
+        self._body: BodyReader | None = None
+        self.channel: Channel | None = None
+
+    def bytes_received(self, data: bytes) -> None:
+        """Part of the answer."""
+        if self._outcome.done():
+            return
+        try:
+            if self._body is not None:
+                self._read_body(data)
+            else:
+                self._read_head(data)
+        except BadHead as error:
+            self._outcome.set_exception(HandshakeError(f"the server's answer is not valid HTTP: {error}"))
+        except HandshakeError as error:
+            self._outcome.set_exception(error)
+
+    def _read_head(self, data: bytes) -> None:
+        raw = self._reader.feed(data)
+        if raw is None:
+            return
+        head, rest = parse_response(raw), self._reader.rest
+        if is_interim(head):  # RFC 9110 15.2
+            self._interim += 1
+            if self._interim > MAX_INTERIM:
+                raise HandshakeError(f"the server sent more than {MAX_INTERIM} interim answers", status=head.status)
+            self._reader = HeadReader(head_limits(self._options), request=False)
+            self._read_head(rest)
+        elif head.status != 101:
+            self._head, self._body = head, BodyReader(raw)
+            self._read_body(rest)
+        else:
+            agreement = check_response(head, self._key, self._protocols, self._options.deflate)
+            channel = cast(Channel, self.channel)
+            channel.pause_reading()
+            self._accepted(channel, head, agreement, rest)
+
+    def _read_body(self, data: bytes) -> None:
+        if cast(BodyReader, self._body).feed(data):
+            self._refused()
+
+    def _refused(self) -> None:
+        """The answer was no 101; its body is in the error as far as it came."""
+        try:
+            check_response(cast(ParsedHead, self._head), self._key, self._protocols, self._options.deflate)
+        except HandshakeError as error:
+            error.body = cast(BodyReader, self._body).body
+            raise
+
+    def lost(self, error: Exception | None) -> None:
+        """The server has gone."""
+        if self._outcome.done():
+            return
+        if self._body is not None:
+            try:
+                self._refused()
+            except HandshakeError as refusal:
+                self._outcome.set_exception(refusal)
+        elif isinstance(error, ssl.SSLError):
+            failure = ConnectError(f"TLS failed: {error.reason or error}: {error}", errno=error.errno, causes=[error])
+            failure.__cause__ = error
+            self._outcome.set_exception(failure)
+        else:
+            text = f": {error}" if error is not None else ""
+            failure = ConnectError(
+                f"the server closed the connection before it answered{text}",
+                errno=getattr(error, "errno", None),
+                causes=[error] if error is not None else (),
+            )
+            failure.__cause__ = error
+            self._outcome.set_exception(failure)
+
+
+def peer(address: object) -> tuple[str, int] | str | None:
+    """Host and port alone of what the system says; a Unix socket's peer has no name."""
+    if isinstance(address, tuple):
+        return address[0], address[1]
+    return address if isinstance(address, str) and address else None

@@ -1,0 +1,161 @@
+"""What happens when the peer reads more slowly than is sent to it.
+
+Below high water a connection has no outbox. Above it, whoever awaits a `send`
+waits here for room, only the newest ping is answered, and under the policy
+"conflate" messages with a key wait outside the write buffer, one for each key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, Iterable
+from typing import TYPE_CHECKING
+
+from ..constants import CloseCode, Opcode
+from ..errors import ConnectionClosed, SlowConsumer
+from .actions import Action
+
+if TYPE_CHECKING:
+    from .connection import WebSocketConnection
+
+Pieces = Iterable[str] | Iterable[bytes] | AsyncIterable[str] | AsyncIterable[bytes]
+
+
+class Outbox:
+    """What waits for room in one connection's write buffer."""
+
+    __slots__ = ("_connection", "_keyed", "_keyed_size", "_room", "fragments", "pong")
+
+    def __init__(self, connection: WebSocketConnection) -> None:
+        self._connection = connection
+        self._room: asyncio.Future[None] | None = None
+        self._keyed: dict[str, tuple[int, bytes]] = {}
+        self._keyed_size = 0
+        self.pong: bytes | None = None  # the newest ping that is not answered
+        self.fragments = asyncio.Lock()  # one message in fragments at a time
+
+    def room(self) -> Action[None]:
+        """Ends when the write buffer has drained; fails when the connection is lost."""
+        if self._room is None:
+            self._room = self._connection._owner.environment.loop.create_future()
+        return Action(self._room)
+
+    def conflate(self, key: str, opcode: int, payload: bytes) -> bool:
+        """Keep the message outside the buffer, in place of an older one of its key; False where all are too many."""
+        connection = self._connection
+        older = self._keyed.get(key)
+        size = self._keyed_size + len(payload) - (len(older[1]) if older else 0)
+        most = connection._owner.options.max_write_buffer
+        if most is not None and size > most:
+            return False
+        connection._owner.counters.conflated += older is not None
+        self._keyed[key] = opcode, payload
+        self._keyed_size = size
+        return True
+
+    def drained(self) -> None:
+        """There is room: what waited goes first, then those who wait to send."""
+        connection = self._connection
+        if self.pong is not None:
+            payload, self.pong = self.pong, None
+            connection._put(Opcode.PONG, payload)
+        while self._keyed and not connection._congested:
+            key = next(iter(self._keyed))
+            opcode, payload = self._keyed.pop(key)
+            self._keyed_size -= len(payload)
+            connection._put(opcode, payload)
+        if not connection._congested and self._room is not None:
+            room, self._room = self._room, None
+            if not room.done():
+                room.set_result(None)
+
+    def end(self, error: ConnectionClosed) -> None:
+        """The connection is gone."""
+        self._keyed.clear()
+        if self._room is not None and not self._room.done():
+            self._room.set_exception(error)
+
+
+def refused(connection: WebSocketConnection) -> None:
+    """A message did not fit: apply the policy.
+
+    Raises:
+        SlowConsumer: unless the policy is "drop".
+    """
+    options, counters = connection._owner.options, connection._owner.counters
+    if options.slow_consumer == "drop":
+        counters.dropped += 1
+        return
+    error = SlowConsumer(
+        f"the peer does not read: more than max_write_buffer={options.max_write_buffer} bytes wait for it"
+    )
+    if options.slow_consumer != "raise":
+        counters.closed_slow += 1
+        connection._fail(CloseCode.TRY_AGAIN_LATER, "the peer reads too slowly", error)
+    raise error
+
+
+def refused_broadcast(connection: WebSocketConnection) -> None:
+    """A broadcast did not fit: apply the policy, and raise nothing."""
+    try:
+        refused(connection)
+    except SlowConsumer:
+        connection._owner.counters.dropped += connection._owner.options.slow_consumer == "raise"
+
+
+async def send_fragments(connection: WebSocketConnection, pieces: Pieces) -> None:
+    """Send one message in fragments, each when there is room for it."""
+    async with connection._need_outbox().fragments:
+        fragments = _Fragments(connection)
+        try:
+            if isinstance(pieces, AsyncIterable):
+                async for piece in pieces:
+                    await fragments.add(piece)
+            else:
+                for piece in pieces:
+                    await fragments.add(piece)
+        except ConnectionClosed:
+            raise
+        except BaseException:
+            connection._fail(CloseCode.INTERNAL_ERROR, "a message in fragments was not finished", None)
+            raise
+        await fragments.end()
+
+
+class _Fragments:
+    """Holds one piece back, so that the last one can be sent as the last."""
+
+    def __init__(self, connection: WebSocketConnection) -> None:
+        self._connection = connection
+        self._opcode = -1
+        self._started = False
+        self._last = b""
+
+    async def add(self, piece: object) -> None:
+        if isinstance(piece, str):
+            opcode, payload = Opcode.TEXT, piece.encode()
+        elif isinstance(piece, (bytes, bytearray, memoryview)):
+            opcode, payload = Opcode.BINARY, bytes(piece)
+        else:
+            raise TypeError(f"fragments are str or bytes, not {type(piece).__name__}")
+        if self._opcode < 0:
+            self._opcode = opcode
+        elif opcode != self._opcode:
+            raise TypeError("the fragments of one message are all str or all bytes")
+        else:
+            await self._send(final=False)
+        self._last = payload
+
+    async def end(self) -> None:
+        if self._opcode < 0:
+            self._opcode = Opcode.TEXT  # no pieces at all: an empty message
+        await self._send(final=True)
+
+    async def _send(self, *, final: bool) -> None:
+        connection = self._connection
+        if connection._congested:
+            await connection._need_outbox().room()
+        connection._check_open()
+        opcode = Opcode.CONTINUATION if self._started else self._opcode
+        self._started = True
+        connection._put(opcode, self._last, final=final)

@@ -1,0 +1,75 @@
+"""What the connections of one client or one endpoint of a server share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from contextvars import Context
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..constants import Role
+from ..options import ConnectionOptions
+from ..sansio.keepalive import Timeouts
+from .environment import Environment
+
+if TYPE_CHECKING:
+    from .connection import WebSocketConnection
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a client, or all connections of a server, did not deliver.
+
+    Attributes:
+        closed_slow: connections failed with 1013 because their peer reads too slowly.
+        dropped: messages not sent, under the policy "drop".
+        conflated: messages replaced by a newer one of their key before they were sent.
+        discarded: messages received that nobody was there to take.
+    """
+
+    closed_slow: int = 0
+    dropped: int = 0
+    conflated: int = 0
+    discarded: int = 0
+
+
+class Owner:
+    """A client's, or a server endpoint's.
+
+    Attributes:
+        environment: of the loop they live on.
+        options: the limits they keep.
+        role: which end of the connection they are.
+        counters: what they did not deliver.
+        tasks: their callbacks that are running.
+        patient: whether reading pauses until a callback or a reader comes, rather than
+            messages being discarded.
+    """
+
+    def __init__(
+        self, environment: Environment, options: ConnectionOptions, role: Role, counters: Counters, *, patient: bool
+    ) -> None:
+        self.environment = environment
+        self.options = options
+        self.role = role
+        self.counters = counters
+        self.patient = patient
+        self.limits = options.limits
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.timeouts = Timeouts(
+            options.ping_interval, options.ping_timeout, options.message_timeout, options.write_timeout
+        )
+
+    def run(self, coroutine: Coroutine[Any, Any, Any], context: Context | None) -> asyncio.Task[Any]:
+        """Run part of a callback in a task, held here until it ends."""
+        task = self.environment.loop.create_task(coroutine, context=context)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    def closing(self, connection: WebSocketConnection) -> None:
+        """The connection takes no messages any more."""
+
+    def left(self, connection: WebSocketConnection) -> None:
+        """The connection's transport is gone; its `close` event is next."""

@@ -1,0 +1,467 @@
+"""The server: it listens, takes clients in, and sees every one of them out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
+from socket import AF_UNIX, socket
+from types import TracebackType
+from typing import Any, ClassVar, Literal, Self, overload
+
+from .constants import CloseCode, Role
+from .endpoint import Audience, Endpoint, EndpointOwner, Filter, ServerConnection
+from .errors import ConnectionClosed, InvalidState, SlowConsumer
+from .listening import is_loopback_only, open_sockets, remove_unix
+from .options import ServerOptions, check_protocols, takes, with_parameters_of
+from .reception import Reception, caller
+from .routing import Router
+from .runtime.actions import DONE, Action, Count
+from .runtime.connection import encode_message
+from .runtime.delivery import deliver
+from .runtime.emitter import C, Emitter, Stored
+from .runtime.environment import Environment, current_environment
+from .runtime.events import ConnectionEvent, ServerEvent
+from .runtime.opening import Admission, ServerOpening
+from .runtime.owner import Counters
+from .sansio.handshake import accept
+from .sansio.head import Request
+from .sansio.http1 import ParsedHead
+from .sansio.receiver import Compression
+from .sansio.states import SERVER_LIFE, ServerLife, ServerSignal
+from .transports.base import TLS, Channel, Listener
+
+logger = logging.getLogger("wsmash")
+
+CLOSE_BATCH = 256
+"""Connections that a stop closes at once; the next ones follow a moment later."""
+
+CLOSE_PAUSE = 0.01
+"""That moment, in seconds."""
+
+ACCEPT_PAUSE = 1.0
+"""Seconds without accepting, after the system had no descriptor or memory for a connection."""
+
+
+class WebSocketServer(Emitter):
+    """A server of WebSockets, and of plain HTTP on the same port. Its parameters are those of `ServerOptions`.
+
+    ```python no-run
+    server = wsmash.create_server(port=8080)
+    server.on("connection", lambda event: event.client.send("Welcome!"))
+    wsmash.run(server)
+    ```
+
+    Attributes:
+        counters: what was not delivered.
+
+    Raises:
+        ValueError, TypeError: an option is not what it may be.
+    """
+
+    EVENTS: ClassVar[tuple[str, ...]] = ("connection", "close", "error")
+
+    @takes(ServerOptions)
+    def __init__(self, options: ServerOptions) -> None:
+        self._on_connection: Stored = None
+        self._on_close: Stored = None
+        self._on_error: Stored = None
+        self.counters = Counters()
+        self._options = options
+        self._life = ServerLife.NEW
+        self._router: Router[Endpoint] = Router()
+        self._main = self.endpoint(options.path)
+        self._environment: Environment | None = None
+        self._context: Context | None = None
+        self._starting: Action[None] | None = None
+        self._start_task: asyncio.Task[None] | None = None
+        self._stopping: Action[None] | None = None
+        self._sockets: list[socket] = []
+        self._listeners: list[Listener] = []
+        self._reception: Reception | None = None
+        self._everyone: Audience | None = None
+        self._alive: dict[Channel, ServerConnection] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._gone: asyncio.Future[None] | None = None  # of a stop that waits for the last connection
+        self._closed: asyncio.Future[None] | None = None
+
+    # -- callbacks and endpoints
+
+    @overload
+    def on(
+        self, event: Literal["connection"], callback: Callable[[ConnectionEvent], object]
+    ) -> Callable[[ConnectionEvent], object]: ...
+    @overload
+    def on(
+        self, event: Literal["close", "error"], callback: Callable[[ServerEvent], object]
+    ) -> Callable[[ServerEvent], object]: ...
+    @overload
+    def on(
+        self, event: Literal["connection"]
+    ) -> Callable[[Callable[[ConnectionEvent], object]], Callable[[ConnectionEvent], object]]: ...
+    @overload
+    def on(
+        self, event: Literal["close", "error"]
+    ) -> Callable[[Callable[[ServerEvent], object]], Callable[[ServerEvent], object]]: ...
+    def on(self, event: Literal["connection", "close", "error"], callback: C | None = None) -> Any:
+        """Call a function, or run a coroutine function, at each event; also a decorator.
+
+        Args:
+            event: "connection" (a client has connected), "close" (the server has
+                stopped) or "error" (its listener or a `connection` callback failed).
+            callback: takes the event. The same one added twice runs twice.
+
+        Raises:
+            ValueError: there is no such event.
+            TypeError: the callback cannot be called.
+        """
+        return self._add_callback(event, callback)
+
+    def endpoint(self, path: str, *, protocols: str | Sequence[str] | None = None) -> Endpoint:
+        """One more path, with its own `connection` callbacks; before `start`.
+
+        Args:
+            path: `{name}` stands for one segment, `{name:path}` for the rest; what they
+                stood for is in `event.request.params`.
+            protocols: the subprotocols spoken there; None for the server's.
+
+        Raises:
+            ValueError: the path is no pattern, or is there already.
+            InvalidState: the server has been started.
+        """
+        if self._life not in (ServerLife.NEW, ServerLife.STOPPED):
+            raise InvalidState("endpoints are added before the server starts")
+        spoken = self._options.protocols if protocols is None else check_protocols(protocols)
+        endpoint = Endpoint(path, tuple(spoken))
+        self._router.add(path, endpoint)
+        return endpoint
+
+    # -- what there is to know
+
+    def get_clients(self) -> tuple[ServerConnection, ...]:
+        """The open connections of all paths, in the order they came."""
+        return () if self._everyone is None else self._everyone.snapshot()
+
+    def get_client_count(self) -> int:
+        """How many they are."""
+        return 0 if self._everyone is None else len(self._everyone)
+
+    def is_started(self) -> bool:
+        """Whether the server is listening."""
+        return self._life is ServerLife.STARTED
+
+    def get_options(self) -> ServerOptions:
+        """The options; their `repr` hides secrets."""
+        return self._options
+
+    @property
+    def port(self) -> int:
+        """The port listened on, or the one asked for while there is none; 0 for a Unix socket."""
+        if not self._sockets:
+            return self._options.port
+        address = self._sockets[0].getsockname()
+        return address[1] if self._sockets[0].family != AF_UNIX else 0
+
+    def __repr__(self) -> str:
+        return f"<WebSocketServer {self._life.name} port={self.port} clients={self.get_client_count()}>"
+
+    # -- starting
+
+    def start(self) -> Action[None]:
+        """Listen. While that is under way, or done, it joins what is there; once stopped it starts again.
+
+        Returns:
+            An awaitable that ends once the server listens, and raises `OSError` if
+            it cannot; that also fires `error`. Cancelling it abandons the start.
+
+        Raises:
+            RuntimeError: no event loop is running, or the server belongs to another.
+            InvalidState: the server is stopping.
+        """
+        environment = current_environment("start()")
+        if self._environment is not None and self._environment is not environment:
+            raise RuntimeError("this server belongs to the event loop of its first start()")
+        if self._starting is not None and self._life in (ServerLife.STARTING, ServerLife.STARTED):
+            return self._starting
+        if self._life is ServerLife.STOPPING:
+            raise InvalidState("the server is stopping: wait_closed() before you start it again")
+        self._environment = environment
+        self._context = copy_context()
+        self._signal(ServerSignal.START)
+        self._closed = environment.loop.create_future()
+        self._stopping = None
+        outcome: asyncio.Future[None] = environment.loop.create_future()
+        self._starting = Action(outcome, on_cancel=self.stop)
+        self._everyone = Audience(environment)
+        for endpoint in self._router:
+            self._own(endpoint, environment, self._everyone)
+        self._start_task = environment.run(self._start(environment, outcome))
+        return self._starting
+
+    def _own(self, endpoint: Endpoint, environment: Environment, everyone: Audience) -> None:
+        endpoint._owner = owner = EndpointOwner(
+            environment,
+            self._options,
+            self.counters,
+            endpoint,
+            secure=self._options.ssl is not None,
+            left=self._left,
+            everyone=everyone,
+        )
+        owner.tasks = self._tasks
+
+    async def _start(self, environment: Environment, outcome: asyncio.Future[None]) -> None:
+        options = self._options
+        try:
+            self._sockets = await open_sockets(options)
+            self._reception = Reception(
+                options,
+                self._router,
+                self._admit,
+                secure=options.ssl is not None,
+                loopback_only=is_loopback_only(self._sockets),
+            )
+        except Exception as error:
+            self._signal(ServerSignal.FAIL)
+            outcome.set_exception(error)
+            self._fail(error, reported=False)
+            return
+        for sock in self._sockets:
+            self._listeners.append(environment.driver.listen(sock, self._accepted, self._accept_failed))
+        self._signal(ServerSignal.LISTENING)
+        outcome.set_result(None)
+
+    # -- clients
+
+    def _accepted(self, sock: socket) -> None:
+        """A client has connected."""
+        reception, environment = self._reception, self._environment
+        if reception is None or environment is None:
+            sock.close()
+            return
+        opening = ServerOpening(reception, environment, self._options)
+        reception.openings.add(opening)
+        context = self._options.ssl
+        opening.start(sock, None if context is None else TLS(context, server_side=True))
+
+    def _accept_failed(self, error: OSError) -> None:
+        """The system could not give a connection: no descriptors, no memory. The clients wait in its queue."""
+        logger.error("accepting pauses for %s s: %s", ACCEPT_PAUSE, error)
+        for listener in self._listeners:
+            listener.pause()
+        if self._environment is not None:
+            self._environment.loop.call_later(ACCEPT_PAUSE, self._accept_again)
+
+    def _accept_again(self) -> None:
+        for listener in self._listeners:
+            listener.resume()
+
+    def _admit(self, endpoint: Endpoint, request: Request, head: ParsedHead) -> Admission:
+        """A request is welcome: what becomes of it."""
+        deflate = self._options.deflate
+        response, agreement = accept(head, endpoint.protocols, deflate)
+        compression = None
+        if agreement.deflate is not None and deflate is not None:
+            compression = Compression(agreement.deflate, deflate)
+
+        def take_over(channel: Channel, rest: bytes) -> None:
+            owner, context, reception = endpoint._owner, self._context, self._reception
+            if owner is None or context is None or reception is None:
+                channel.abort()
+                return
+            connection = ServerConnection(owner, context.copy(), request.head)
+            reception.connected[caller(request)] += 1
+            self._alive[channel] = connection
+            channel.upgrade(connection, Role.SERVER, owner.limits, compression, rest)
+            connection._opened(channel, agreement.subprotocol)
+            owner.joined(channel, connection)
+            connection._start_callbacks(
+                (
+                    (self if endpoint is self._main else endpoint, "_on_connection"),
+                    ConnectionEvent(connection),
+                    lambda error: self._connection_callback_failed(connection, error),
+                ),
+                connection._open_stage(),
+            )
+
+        return Admission(response, take_over)
+
+    def _left(self, channel: Channel, connection: ServerConnection) -> None:
+        """A connection's transport is gone."""
+        self._alive.pop(channel, None)
+        if self._reception is not None:
+            connected, address = self._reception.connected, caller(connection._get_request())
+            connected[address] -= 1
+            if connected[address] <= 0:
+                del connected[address]
+        if self._gone is not None and not self._alive and not self._gone.done():
+            self._gone.set_result(None)
+
+    def _connection_callback_failed(self, connection: ServerConnection, error: BaseException) -> None:
+        if isinstance(error, (ConnectionClosed, SlowConsumer)):
+            logger.debug("%s: a connection callback was ended by %r", connection, error)
+            return
+        logger.error("%s: a connection callback failed", connection, exc_info=error)
+        if isinstance(error, Exception):
+            self._fail(error, reported=True)
+        connection._fail(CloseCode.INTERNAL_ERROR, "internal error", None)
+
+    # -- sending to all
+
+    def broadcast(self, data: Any, filter: Filter | None = None) -> Count:
+        """Send a message to every open connection.
+
+        It is framed once, and compressed once for each window size. Never raises
+        for a peer and never waits for a slow one, to which `slow_consumer` applies.
+
+        Args:
+            data: as `send` takes it.
+            filter: called with each connection before anything is sent; those it is
+                false for are left out. What it raises is raised here, and nothing is sent.
+
+        Returns:
+            How many connections took it: an int, which may also be awaited.
+
+        Raises:
+            TypeError, ValueError: the data is no message, or the filter is a coroutine function.
+            RuntimeError: called from another thread than the event loop's.
+        """
+        opcode, payload = encode_message(data)
+        if self._environment is None or self._everyone is None:
+            return Count(0)
+        self._environment.check_thread("broadcast")
+        return self._everyone.broadcast(opcode, payload, filter)
+
+    # -- stopping
+
+    def stop(self) -> Action[None]:
+        """Stop gracefully: accept no more, close every connection with 1001, wait for it and for callbacks.
+
+        What is left after `shutdown_timeout` is aborted. Before `start`, or again,
+        it does nothing; during `start` it abandons that.
+
+        Returns:
+            An awaitable that ends after the `close` callbacks were called.
+        """
+        if self._life in (ServerLife.NEW, ServerLife.STOPPED) or self._environment is None:
+            return DONE  # type: ignore[return-value]
+        if self._stopping is None:
+            self._environment.check_thread("stop")
+            if self._start_task is not None:
+                self._start_task.cancel()
+            if self._starting is not None and not self._starting.future.done():
+                self._starting.future.set_exception(InvalidState("the server was stopped while it started"))
+            self._signal(ServerSignal.STOP)
+            for listener in self._listeners:
+                listener.close()
+            if self._reception is not None:
+                self._reception.closed = True
+            # Who calls this from a callback is not waited for: that would never end.
+            self._stopping = Action(self._environment.run(self._stop(_current_task())))
+        return self._stopping
+
+    async def _stop(self, caller: asyncio.Task[Any] | None) -> None:
+        try:
+            async with asyncio.timeout(self._options.shutdown_timeout):
+                await self._close_all()
+                await self._callbacks_done(caller)
+        except TimeoutError:
+            logger.warning("%s: shutdown_timeout is over; what is left is aborted", self)
+            self.abort(caller)
+            await self._callbacks_done(caller)
+        remove_unix(self._options)
+        self._listeners, self._sockets = [], []
+        self._starting = None
+        self._signal(ServerSignal.GONE)
+        if self._main._owner is not None and self._context is not None:
+            deliver(self._main._owner, self._context, self._on_close, ServerEvent(self), self._callback_failed)
+        if self._closed is not None and not self._closed.done():
+            self._closed.set_result(None)
+
+    async def _close_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._gone = loop.create_future()
+        waiting = list(self._alive.values())
+        for start in range(0, len(waiting), CLOSE_BATCH):
+            if start:
+                await asyncio.sleep(CLOSE_PAUSE)
+            for connection in waiting[start : start + CLOSE_BATCH]:
+                connection.close(CloseCode.GOING_AWAY, "the server is stopping")
+        while self._reception is not None and self._reception.openings:
+            await asyncio.sleep(CLOSE_PAUSE)
+        if self._alive:
+            await self._gone
+
+    async def _callbacks_done(self, caller: asyncio.Task[Any] | None) -> None:
+        await asyncio.sleep(0)  # close events that are due fire first
+        while tasks := self._tasks - {caller}:
+            await asyncio.wait(tasks)
+
+    def abort(self, caller: asyncio.Task[Any] | None = None) -> None:
+        """Drop every connection as it is, and cancel the callbacks that run, but for the caller's."""
+        for channel in tuple(self._alive):
+            channel.abort()
+        if self._reception is not None:
+            for opening in tuple(self._reception.openings):
+                opening.abort()
+        for task in self._tasks - {caller}:
+            task.cancel()
+
+    async def wait_closed(self) -> None:
+        """Wait until the server has stopped and its `close` callbacks were called."""
+        if self._closed is not None:
+            await asyncio.shield(self._closed)
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop; without waiting where the block was cancelled."""
+        stopping = self.stop()
+        if error is None or isinstance(error, Exception):
+            await stopping
+
+    # -- states and errors
+
+    def _signal(self, signal: ServerSignal) -> None:
+        self._life = SERVER_LIFE.get((self._life, signal), self._life)
+
+    def _fail(self, error: Exception, *, reported: bool) -> None:
+        """Fire `error`; an error that reaches nobody is logged, once."""
+        owner, context = self._main._owner, self._context
+        if owner is None or context is None:
+            return
+        loop = owner.environment.loop
+        loop.call_soon(self._deliver_error, error)
+        if self._on_error is None and not reported:
+            loop.call_soon(self._report, error)
+
+    def _deliver_error(self, error: Exception) -> None:
+        if self._main._owner is not None and self._context is not None:
+            event = ServerEvent(self, error)
+            deliver(self._main._owner, self._context, self._on_error, event, self._callback_failed)
+
+    def _report(self, error: Exception) -> None:
+        if self._starting is not None and not self._starting.awaited:
+            logger.error("%s could not start: %s", self, error)
+
+    def _callback_failed(self, error: BaseException) -> None:
+        logger.error("%s: a callback failed", self, exc_info=error)
+
+
+@with_parameters_of(WebSocketServer)
+def create_server(server: WebSocketServer) -> WebSocketServer:
+    """Create a server; it listens when told to. The parameters are those of `ServerOptions`."""
+    return server
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None

@@ -1,0 +1,166 @@
+"""The driver for every platform and interpreter: plain sockets under the loop's own readiness calls."""
+
+from __future__ import annotations
+
+import socket
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+
+from .base import READ_SIZE, TLS, Address, ByteHandler, Channel
+from .group import PlainGroup
+from .stream import StreamChannel
+
+ACCEPTS_PER_TURN = 64
+
+
+class SocketChannel(StreamChannel):
+    """A stream channel over a connected, non-blocking socket."""
+
+    __slots__ = ("_reading", "_remote", "_socket", "_writing")
+
+    def __init__(
+        self, loop: AbstractEventLoop, sock: socket.socket, handler: ByteHandler, tls: TLS | None, received: bytes
+    ) -> None:
+        super().__init__(loop, handler, tls)
+        self._socket = sock
+        self._remote = _address(sock.getpeername)
+        self._reading = self._writing = False
+        # Not from inside this call: the caller does not have the channel yet.
+        loop.call_soon(self._start, received)
+
+    def _start(self, received: bytes) -> None:
+        self._flush()
+        if received:
+            self._arrived(received)
+        if not (self._paused or self._gone):
+            self._watch_input(True)
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(READ_SIZE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._finish(error)
+            return
+        self._arrived(data)
+
+    def _push(self, data: bytearray) -> int:
+        try:
+            return self._socket.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+
+    def _watch_input(self, on: bool) -> None:
+        if on is not self._reading:
+            self._reading = on
+            if on:
+                self._loop.add_reader(self._socket.fileno(), self._readable)
+            else:
+                self._loop.remove_reader(self._socket.fileno())
+
+    def _watch_output(self, on: bool) -> None:
+        if on is not self._writing:
+            self._writing = on
+            if on:
+                self._loop.add_writer(self._socket.fileno(), self._flush)
+            else:
+                self._loop.remove_writer(self._socket.fileno())
+
+    def _end_output(self) -> None:
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def _release(self) -> None:
+        if not self._loop.is_closed():
+            self._watch_input(False)
+            self._watch_output(False)
+        self._socket.close()
+
+    def _addresses(self) -> tuple[Address, Address]:
+        return self._remote, None if self._gone else _address(self._socket.getsockname)
+
+
+class PortableListener:
+    """A listening socket whose connections are accepted as they come, some at a time."""
+
+    __slots__ = ("_accepting", "_loop", "_on_failure", "_on_socket", "_socket")
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        sock: socket.socket,
+        on_socket: Callable[[socket.socket], None],
+        on_failure: Callable[[OSError], None],
+    ) -> None:
+        self._loop = loop
+        self._socket = sock
+        self._on_socket = on_socket
+        self._on_failure = on_failure
+        self._accepting = False
+        self.resume()
+
+    def pause(self) -> None:
+        if self._accepting:
+            self._accepting = False
+            self._loop.remove_reader(self._socket.fileno())
+
+    def resume(self) -> None:
+        if not self._accepting and self._socket.fileno() >= 0:
+            self._accepting = True
+            self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    def close(self) -> None:
+        if not self._loop.is_closed():
+            self.pause()
+        self._socket.close()
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
+            if not self._accepting:
+                return
+            try:
+                sock, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._on_failure(error)
+                return
+            sock.setblocking(False)
+            self._on_socket(sock)
+
+
+class PortableDriver:
+    """See `base.Driver`."""
+
+    name = "portable"
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def listen(
+        self,
+        sock: socket.socket,
+        on_socket: Callable[[socket.socket], None],
+        on_failure: Callable[[OSError], None],
+    ) -> PortableListener:
+        sock.setblocking(False)
+        return PortableListener(self._loop, sock, on_socket, on_failure)
+
+    def attach(
+        self, sock: socket.socket, handler: ByteHandler, tls: TLS | None = None, received: bytes = b""
+    ) -> SocketChannel:
+        sock.setblocking(False)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return SocketChannel(self._loop, sock, handler, tls, received)
+
+    def group(self, on_slow: Callable[[Channel, bool], None]) -> PlainGroup:
+        return PlainGroup(on_slow)
+
+
+def _address(ask: Callable[[], Address]) -> Address:
+    """What the socket says, or None where the peer is gone already."""
+    try:
+        return ask()
+    except OSError:
+        return None

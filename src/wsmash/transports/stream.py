@@ -1,0 +1,364 @@
+"""A Channel over any stream of bytes, built from the pure receiver and sender.
+
+What differs between streams is six small methods at the end of `StreamChannel`;
+sockets are in `portable.py`, a pair in memory is in `memory.py`. The rest is here
+once: TLS, the message pipe, the write buffer and its marks, pauses, fairness, and
+how a connection ends.
+
+What callbacks send while one read is worked off is written together at its end,
+with one system call; it leaves earlier when it grows above high water.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from abc import ABC, abstractmethod
+from asyncio import AbstractEventLoop
+from typing import Any, cast
+
+from ..constants import Opcode, Role
+from ..options import Limits
+from ..sansio.receiver import VIOLATION, Compression, Receiver
+from ..sansio.sender import Payload, Prepared, Sender
+from ..sansio.violations import Violation
+from .base import REFUSED, TLS, Address, ByteHandler, ChannelInfo, MessageHandler
+from .tls import TLSPump
+
+ITEMS_PER_TURN = 256
+"""Messages and control frames of one connection before others have their turn."""
+
+BYTE_PIPE = Limits(None, None, 65536, None)
+"""The limits of a channel that does not carry messages yet."""
+
+
+class StreamChannel(ABC):
+    """The parts that all streams share; see `base.Channel` for what the public methods promise."""
+
+    __slots__ = (
+        "_broken",
+        "_closing",
+        "_corked",
+        "_ended",
+        "_gone",
+        "_handler",
+        "_limits",
+        "_loop",
+        "_more",
+        "_out",
+        "_paused",
+        "_receiver",
+        "_sender",
+        "_shut",
+        "_tls",
+        "above_high_water",
+        "received_at",
+        "written_at",
+    )
+
+    def __init__(self, loop: AbstractEventLoop, handler: ByteHandler, tls: TLS | None = None) -> None:
+        self._loop = loop
+        self._handler: Any = handler
+        self._limits = BYTE_PIPE
+        self._receiver: Receiver | None = None
+        self._sender: Sender | None = None
+        self._tls = None if tls is None else TLSPump(tls)
+        self._out: bytearray | None = None
+        self._corked = False  # output is gathered until the read is worked off
+        self.above_high_water = False  # output went above high water and has not drained
+        self._paused = False  # by the handler
+        self._more = False  # the turn's budget ended before the bytes did
+        self._closing = False  # nothing is sent or delivered any more
+        self._broken = False  # the stream takes no more output
+        self._shut = False  # our direction is ended
+        self._ended = False  # their direction is ended
+        self._gone = False
+        self.received_at = self.written_at = loop.time()
+        if self._tls is not None:
+            self._queue(self._tls.output())
+
+    # -- the seam
+
+    def write(self, data: bytes) -> None:
+        if not (self._closing or self._gone):
+            self._transmit(data)
+
+    def upgrade(
+        self, handler: MessageHandler, role: Role, limits: Limits, compression: Compression | None, received: bytes
+    ) -> None:
+        self._handler = handler
+        self._limits = limits
+        self._receiver = Receiver(role, limits, compression)
+        self._sender = Sender(role, compression, os.urandom)
+        if received:
+            self._receiver.feed(received)
+            self._more = True
+            if not self._paused:
+                self._loop.call_soon(self._continue)
+
+    def send(self, opcode: int, payload: Payload, *, final: bool = True, compress: bool = True) -> int:
+        sender = self._sender
+        if sender is None or self._closing or self._gone:
+            return 0
+        if opcode >= Opcode.CLOSE:
+            self._transmit(sender.control(Opcode(opcode), bytes(payload)))
+        elif not (final and opcode):
+            self._transmit(sender.fragment(opcode, payload, final=final, compress=compress))
+        elif self._is_full(len(payload)):
+            return REFUSED
+        else:
+            self._transmit(sender.message(opcode, payload, compress=compress))
+        return self._measure()
+
+    def send_prepared(self, message: Prepared) -> int:
+        """What a group calls; as `send`."""
+        if self._sender is None or self._closing or self._gone:
+            return 0
+        if self._is_full(len(message.payload)):
+            return REFUSED
+        self._transmit(self._sender.prepared(message))
+        return self._measure()
+
+    def pause_reading(self) -> None:
+        if not (self._paused or self._closing or self._gone):
+            self._paused = True
+            self._watch_input(False)
+
+    def resume_reading(self) -> None:
+        if self._paused and not self._gone:
+            self._paused = False
+            # Never from inside this call: the caller may be in the middle of something.
+            self._loop.call_soon(self._continue)
+
+    def close(self) -> None:
+        if self._closing or self._gone:
+            return
+        self._closing = True
+        if self._tls is not None:
+            self._tls.close()
+            self._queue(self._tls.output())
+        self._paused = self._more = False
+        self._flush()
+        if not (self._ended or self._gone):
+            self._watch_input(True)
+
+    def abort(self) -> None:
+        self._finish(None)
+
+    def info(self) -> ChannelInfo:
+        remote, local = self._addresses()
+        return ChannelInfo(
+            remote,
+            local,
+            None if self._tls is None else cast(ssl.SSLObject, self._tls.session),
+            self._buffered(),
+            self.received_at,
+            self.written_at,
+            self._receiver is not None and self._receiver.unfinished,
+            (
+                None if self._sender is None else self._sender.deflater,
+                None if self._receiver is None else self._receiver.inflater,
+            ),
+        )
+
+    # -- input
+
+    def _arrived(self, data: bytes) -> None:
+        """The stream brought bytes, or its end as no bytes."""
+        self.received_at = self._loop.time()
+        ended = not data
+        self._corked = True
+        try:
+            if data and self._tls is not None:
+                data, ended = self._decrypt(data)
+            if data and not (self._closing or self._gone):
+                if self._receiver is None:
+                    self._handler.bytes_received(data)
+                else:
+                    self._receiver.feed(data)
+                    self._deliver()
+        finally:
+            self._corked = False
+            if self._out is not None:
+                self._flush()
+        if ended and not self._gone:
+            self._end()
+
+    def _decrypt(self, data: bytes) -> tuple[bytes, bool]:
+        tls = cast(TLSPump, self._tls)
+        try:
+            plaintext, ended = tls.receive(data)
+        except ssl.SSLError as error:
+            self._queue(tls.output())
+            self._flush()  # the alert
+            self._finish(error)
+            return b"", False
+        self._queue(tls.output())
+        return plaintext, ended
+
+    def _deliver(self) -> None:
+        """Hand what has been received to the handler, until a pause or the turn's budget stops it."""
+        receiver, handler = cast(Receiver, self._receiver), self._handler
+        self._more = False
+        for _ in range(ITEMS_PER_TURN):
+            if self._paused or self._closing or self._gone:
+                break
+            item = receiver.receive()
+            if item is None:
+                return
+            opcode, data = item
+            if opcode == VIOLATION:
+                handler.violated(cast(Violation, data))
+            elif opcode < Opcode.CLOSE:
+                handler.message(opcode, data)
+            else:
+                handler.control(opcode, data)
+        self._more = True
+        if not (self._paused or self._closing or self._gone):
+            self._watch_input(False)
+            self._loop.call_soon(self._continue)
+
+    def _continue(self) -> None:
+        """Go on after a pause, or where the last turn's budget ended."""
+        if self._paused or self._closing or self._gone:
+            return
+        if self._more:
+            self._corked = True
+            try:
+                self._deliver()
+            finally:
+                self._corked = False
+                if self._out is not None:
+                    self._flush()
+        if not (self._more or self._paused or self._closing or self._gone):
+            self._watch_input(True)
+
+    def _end(self) -> None:
+        """The peer ended its direction; what we still write in closing may go out first."""
+        self._ended = True
+        self._watch_input(False)
+        if not (self._closing and self._out):
+            self._finish(None)
+
+    # -- output
+
+    def _transmit(self, data: bytes) -> None:
+        if self._tls is not None:
+            self._tls.write(data)
+            data = self._tls.output()
+        self._queue(data)
+        if not self._corked or len(self._out or b"") > self._limits.high_water:
+            self._flush()
+
+    def _queue(self, data: bytes) -> None:
+        if data and not (self._broken or self._gone):
+            if self._out is None:
+                self._out = bytearray(data)
+                self.written_at = self._loop.time()
+            else:
+                self._out += data
+
+    def _flush(self) -> None:
+        out = self._out
+        if out and not self._gone:
+            try:
+                taken = self._push(out)
+            except OSError as error:
+                self._break(error)
+                return
+            if taken:
+                del out[:taken]
+                self.written_at = self._loop.time()
+            self._watch_output(bool(out))
+        if out is not None and not out:
+            self._out = None
+        if self._closing and not self._out:
+            self._shut_down()
+        self._look_at_marks()
+
+    def _look_at_marks(self) -> None:
+        if self.above_high_water and self._buffered() <= self._limits.high_water // 4:
+            self.above_high_water = False
+            self._loop.call_soon(self._tell_drained)
+
+    def _tell_drained(self) -> None:
+        if not (self.above_high_water or self._gone) and self._receiver is not None:
+            self._handler.drained()
+
+    def _shut_down(self) -> None:
+        if not (self._shut or self._gone):
+            self._shut = True
+            if self._ended:
+                self._finish(None)
+            else:
+                try:
+                    self._end_output()
+                except OSError as error:
+                    self._finish(error)
+
+    def _break(self, error: OSError) -> None:
+        """The stream takes no more. What the peer sent before that is still to be read, a close frame above all."""
+        self._broken = True
+        self._out = None
+        self._watch_output(False)
+        if self._paused or self._ended:
+            self._finish(error)
+
+    def _is_full(self, size: int) -> bool:
+        most = self._limits.max_write_buffer
+        if most is None:
+            return False
+        if self._corked and self._buffered() + size > most:
+            self._flush()  # gathered is not the same as not taken
+        waiting = self._buffered()
+        return waiting > 0 and waiting + size > most
+
+    def _buffered(self) -> int:
+        held = 0 if self._sender is None else self._sender.held
+        return held if self._out is None else held + len(self._out)
+
+    def _measure(self) -> int:
+        waiting = self._buffered()
+        if waiting > self._limits.high_water:
+            self.above_high_water = True
+        return waiting
+
+    # -- the end
+
+    def _finish(self, error: Exception | None) -> None:
+        if self._gone:
+            return
+        self._gone = True
+        self._out = None
+        self._release()
+        self._loop.call_soon(self._tell_lost, error)
+
+    def _tell_lost(self, error: Exception | None) -> None:
+        handler, self._handler = self._handler, None
+        handler.lost(error)
+
+    # -- what each stream does in its own way
+
+    @abstractmethod
+    def _push(self, data: bytearray) -> int:
+        """Write some of it now; how many bytes were taken. OSError where none ever will be."""
+
+    @abstractmethod
+    def _watch_input(self, on: bool) -> None:
+        """Call `_arrived`, or stop calling it."""
+
+    @abstractmethod
+    def _watch_output(self, on: bool) -> None:
+        """Call `_flush` when more can be taken, or stop calling it."""
+
+    @abstractmethod
+    def _end_output(self) -> None:
+        """Tell the peer that nothing more comes."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Let go of the stream."""
+
+    @abstractmethod
+    def _addresses(self) -> tuple[Address, Address]:
+        """The peer's and our own."""

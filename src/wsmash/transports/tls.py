@@ -1,0 +1,106 @@
+"""TLS as a pump without I/O: ciphertext in, plaintext out, and the other way round.
+
+It stands on `ssl.MemoryBIO`, so that any `ssl.SSLContext` works and TLS can run
+inside TLS. A memory BIO never shrinks below the most it ever held; bytes
+therefore pass through in small slices, and a connection stays small after a
+large message.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from .base import TLS
+
+SLICE = 4096
+"""Bytes fed at a time: as little as keeps the cost of a slice small beside that of its cipher."""
+
+_READ = 16384  # a TLS record holds no more
+
+
+class TLSPump:
+    """One TLS session. The handshake starts by itself; what is written before its end is kept for it."""
+
+    __slots__ = ("_early", "_incoming", "_outgoing", "_ready", "session")
+
+    def __init__(self, tls: TLS) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._early: list[bytes] | None = []
+        self._ready: list[bytes] = []
+        self.session = tls.context.wrap_bio(
+            self._incoming, self._outgoing, server_side=tls.server_side, server_hostname=tls.server_hostname
+        )
+        self._shake_hands()
+
+    def receive(self, ciphertext: bytes) -> tuple[bytes, bool]:
+        """The plaintext in these bytes, and whether the peer has ended its side.
+
+        Raises:
+            ssl.SSLError: the peer or its certificate is not in order; `output`
+                then holds the alert that says so.
+        """
+        plaintext: list[bytes] = []
+        ended = False
+        view = memoryview(ciphertext)
+        for start in range(0, len(view), SLICE):
+            self._incoming.write(view[start : start + SLICE])
+            ended = self._advance(plaintext)
+        return plaintext[0] if len(plaintext) == 1 else b"".join(plaintext), ended
+
+    def write(self, plaintext: bytes) -> None:
+        """Encrypt; `output` has the result."""
+        if self._early is not None:
+            self._early.append(plaintext)
+            return
+        view = memoryview(plaintext)
+        for start in range(0, len(view), SLICE):
+            self.session.write(view[start : start + SLICE])
+            self._drain()
+
+    def close(self) -> None:
+        """Say that nothing more will come (RFC 8446 6.1); once, and without waiting for the answer."""
+        if self._early is None:
+            try:
+                self.session.unwrap()
+            except ssl.SSLError:
+                pass  # the answer has not come, or never will: the socket's end says the same
+        self._drain()
+
+    def output(self) -> bytes:
+        """Ciphertext to be sent to the peer."""
+        self._drain()
+        ready, self._ready = self._ready, []
+        return ready[0] if len(ready) == 1 else b"".join(ready)
+
+    def _advance(self, plaintext: list[bytes]) -> bool:
+        if self._early is not None and not self._shake_hands():
+            return False
+        try:
+            while True:
+                piece = self.session.read(_READ)
+                if not piece:
+                    return True
+                plaintext.append(piece)
+        except ssl.SSLWantReadError:
+            return False
+        except ssl.SSLZeroReturnError:
+            return True
+        finally:
+            self._drain()
+
+    def _shake_hands(self) -> bool:
+        try:
+            self.session.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        finally:
+            self._drain()
+        early, self._early = self._early or (), None
+        for each in early:
+            self.write(each)
+        return True
+
+    def _drain(self) -> None:
+        if self._outgoing.pending:
+            self._ready.append(self._outgoing.read())
