@@ -1,0 +1,95 @@
+"""Every Python block of README.md and docs/ does what it says, or at least compiles where it is marked no-run."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+from pathlib import Path
+
+import pytest
+
+import wsmash
+from documents import Block, documents, python_blocks
+from programs import Ended, echo_server, free_port, program
+
+RUNNER = Path(__file__).parent / "block_runner.py"
+ADDRESS = re.compile(r"wss?://(?:echo\.websocket\.org|(?:\w+\.)?example\.(?:com|org)|localhost:8080)[^\"'\s]*")
+BLOCKS = list(python_blocks(documents()))
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.is_run], ids=str)
+def test_block_runs(block: Block) -> None:
+    """The block ends with status 0, talking to a local server in place of the addresses it names."""
+    ended = asyncio.run(execute(block.source, str(block)))
+    assert ended.status == 0, ended.err
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_block_compiles(block: Block) -> None:
+    """The block is Python."""
+    compile(block.source, str(block), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ('import wsmash\nc = wsmash.create_client("ws://localhost:8080/x")\nwsmash.run(c)', 0),
+        ('import wsmash\nwsmash.run(wsmash.create_server(port=8080, path="/ws"))', 0),
+        ('await client.send("x")\nassert await client.recv() == "x"', 0),
+        ("server.on('connection', print)", 0),
+        ("assert await client.recv() == 1", 1),
+        ("raise ValueError", 1),
+    ],
+)
+def test_executing(code: str, status: int) -> None:
+    """A block may be a client, a server or a piece of a program, and one that fails is seen to fail."""
+    assert asyncio.run(execute(code, "block")).status == status
+
+
+def test_finding(tmp_path: Path) -> None:
+    """A block is found with its line, and only one without the mark is run."""
+    document = tmp_path / "a.md"
+    document.write_text("# A\n```python\n1\n```\n```sh\n2\n```\n```python no-run\n3\n```\n")
+    first, second = python_blocks([document])
+    assert (first.line, first.code, first.is_run) == (2, "1\n", True)
+    assert (second.line, second.code, second.is_run) == (8, "3\n", False)
+    assert first.source == "\n\n1\n"
+
+
+def test_unknown_mark(tmp_path: Path) -> None:
+    """A misspelt mark is an error, not a block that silently runs."""
+    document = tmp_path / "a.md"
+    document.write_text("```python norun\n1\n```\n")
+    with pytest.raises(ValueError, match="norun"):
+        list(python_blocks([document]))
+
+
+async def execute(source: str, name: str) -> Ended:
+    """Run a block's code; a server that it starts is visited once and then interrupted."""
+    port = free_port()
+    is_server = "create_server" in source and "port=8080" in source
+    source = source.replace("port=8080", f"port={port}")
+    async with echo_server() as url:
+        if not is_server:
+            source = ADDRESS.sub(url, source)
+        async with program(RUNNER, name, url) as started:
+            if not is_server:
+                return await started.ended(source)
+            ending = asyncio.create_task(started.ended(source))
+            await visit(port, ending)
+            if not ending.done():
+                started.interrupt()
+            return await ending
+
+
+async def visit(port: int, ending: asyncio.Task[Ended]) -> None:
+    """Knock until the server answers: with a WebSocket, or with a refusal of this path, or by having ended."""
+    while not ending.done():
+        try:
+            async with wsmash.connect(f"ws://localhost:{port}/ws"):
+                return
+        except wsmash.HandshakeError:
+            return
+        except wsmash.ConnectError:
+            await asyncio.wait([ending], timeout=0.05)
