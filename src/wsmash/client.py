@@ -15,9 +15,9 @@ from typing import Any, Self
 
 from ._version import __version__
 from .constants import CloseCode, Role, State
-from .errors import ConnectionClosed, ConnectError, InvalidState, OpenTimeout, WebSocketError
+from .errors import ConnectError, ConnectionClosed, InvalidState, OpenTimeout, WebSocketError
 from .options import ClientOptions, takes, with_parameters_of
-from .runtime.actions import DONE, Action, Driven
+from .runtime.actions import DONE, Action, Pending
 from .runtime.connection import WebSocketConnection
 from .runtime.environment import current_environment
 from .runtime.opening import ClientOpening
@@ -59,7 +59,7 @@ class WebSocketClient(WebSocketConnection):
         self.options = options
         self.counters = Counters()
         self._attempt: asyncio.Task[None] | None = None
-        self._connecting: Action[None] | None = None
+        self._connecting: Pending[None] | None = None
         self._patient = False
         self._sent: bytes | None = None
         self._answer: ParsedHead | None = None
@@ -93,7 +93,7 @@ class WebSocketClient(WebSocketConnection):
         self._owner = Owner(environment, self.options, Role.CLIENT, self.counters, patient=self._patient)
         self._context = copy_context()
         outcome: asyncio.Future[None] = environment.loop.create_future()
-        self._connecting = Action(outcome, on_cancel=self._abandon)
+        self._connecting = Pending(outcome, on_cancel=self._abandon)
         self._attempt = environment.run(self._dial(outcome))
         return self._connecting
 
@@ -165,9 +165,8 @@ class WebSocketClient(WebSocketConnection):
         self._owner.environment.loop.call_soon(self._settle_connect)
 
     def _settle_connect(self) -> None:
-        outcome = self._connecting and self._connecting.future
-        if outcome is not None and not outcome.done():
-            outcome.set_result(None)
+        if self._connecting is not None and not self._connecting.future.done():
+            self._connecting.future.set_result(None)
 
     def _failed(self, outcome: asyncio.Future[None], error: Exception) -> None:
         """The attempt came to nothing: `error`, then `close`, and the exception for who awaits it."""
@@ -189,7 +188,7 @@ class WebSocketClient(WebSocketConnection):
     def _abandon(self) -> Action[None]:
         """`close` while connecting: no `error`, and who awaits `connect` gets `ConnectionClosed`."""
         if self._context is None or self._connecting is None or self._life is not Life.CONNECTING:
-            return DONE  # type: ignore[return-value]
+            return DONE
         if self._attempt is not None:
             self._attempt.cancel()
         closing = self._need_closing()
@@ -197,7 +196,7 @@ class WebSocketClient(WebSocketConnection):
         outcome = self._connecting.future
         if not outcome.done():
             outcome.set_exception(closing.exception())
-        done = Action(self._wait_for(0))
+        done = Pending(self._wait_for(0))
         self._life = advance(self._life, Signal.LOSE)
         self._owner.environment.loop.call_soon(self.lost, None)
         return done
@@ -221,16 +220,22 @@ class WebSocketClient(WebSocketConnection):
         """What each message's JSON must be; None where nothing was declared."""
         return self.options.message_type
 
-    def _url(self) -> str:
+    def get_url(self) -> str:
+        """The URL as it was given."""
         return self.options.url
 
-    def _protocols(self) -> tuple[str, ...]:
+    def get_protocols(self) -> tuple[str, ...]:
+        """The subprotocols to offer."""
         return tuple(self.options.protocols)
 
-    def _get_request(self) -> Request | None:
+    @property
+    def request(self) -> Request | None:
+        """The request that was sent; None before `connect`."""
         return None if self._sent is None else Request(self._sent, secure=self.options.address.secure)
 
-    def _get_response(self) -> Response | None:
+    @property
+    def response(self) -> Response | None:
+        """The answer of a server that said yes; None before it came."""
         head = self._answer
         return None if head is None else Response(head.status, headers=head.headers.pairs, reason=head.reason)
 
@@ -257,7 +262,7 @@ class WebSocketClient(WebSocketConnection):
             await closing
 
 
-class Connecting(Driven[WebSocketClient]):
+class Connecting(Action[WebSocketClient]):
     """What `connect` returns: it dials when it is awaited or entered, not before."""
 
     __slots__ = ("_runs", "client")

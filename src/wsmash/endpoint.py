@@ -16,8 +16,8 @@ from .runtime.connection import WebSocketConnection, encode_message
 from .runtime.emitter import C, Emitter, Stored
 from .runtime.environment import Environment
 from .runtime.events import ConnectionEvent
-from .runtime.outbox import refused_broadcast
 from .runtime.opening import peer
+from .runtime.outbox import refused_broadcast
 from .runtime.owner import Counters, Owner
 from .sansio.handshake import accept
 from .sansio.head import Request, Response
@@ -42,22 +42,28 @@ class ServerConnection(WebSocketConnection):
     def _endpoint(self) -> EndpointOwner:
         return self._owner  # type: ignore[return-value]
 
-    def _url(self) -> str:
-        return self._get_request().url
+    def get_url(self) -> str:
+        """The URL that was requested."""
+        return self.request.url
 
-    def _protocols(self) -> tuple[str, ...]:
-        return parse_tokens(self._get_request().headers.get_all("Sec-WebSocket-Protocol"))
+    def get_protocols(self) -> tuple[str, ...]:
+        """The subprotocols that were offered."""
+        return parse_tokens(self.request.headers.get_all("Sec-WebSocket-Protocol"))
 
-    def _get_request(self) -> Request:
+    @property
+    def request(self) -> Request:
+        """The request that opened the connection."""
         endpoint = self._endpoint
         request = Request(self._head, secure=endpoint.secure, remote_address=peer(self.remote_address))
         return dataclasses.replace(request, params=endpoint.pattern.match(request.path) or {})
 
-    def _get_response(self) -> Response:
+    @property
+    def response(self) -> Response:
+        """The 101 that it was answered with."""
         return self._endpoint.accept(self._head)
 
     def _shown(self) -> str:
-        return f"{self.remote_address} {self._get_request().path}"
+        return f"{self.remote_address} {self.request.path}"
 
     def _fire_close(self) -> None:
         super()._fire_close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
 import stat
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 from .options import ServerOptions
@@ -39,10 +41,8 @@ async def open_sockets(options: ServerOptions) -> list[socket.socket]:
 def remove_unix(options: ServerOptions) -> None:
     """Take away the file of a Unix socket that was closed."""
     if options.unix is not None:
-        try:
-            os.unlink(options.unix)
-        except OSError:
-            pass  # taken away by somebody else
+        with contextlib.suppress(OSError):  # taken away by somebody else
+            Path(options.unix).unlink()
 
 
 def is_loopback_only(sockets: list[socket.socket]) -> bool:
@@ -118,7 +118,7 @@ def _bind_unix(path: str) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         if _is_stale(path):
-            os.unlink(path)
+            Path(path).unlink()
         sock.bind(path)
     except OSError as error:
         sock.close()
@@ -128,7 +128,7 @@ def _bind_unix(path: str) -> socket.socket:
 
 def _is_stale(path: str) -> bool:
     try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
+        if not stat.S_ISSOCK(Path(path).stat().st_mode):
             return False
     except FileNotFoundError:
         return False

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 SlowConsumerPolicy = Literal["close", "raise", "drop", "conflate"]
 BadMessagePolicy = Literal["error", 1007, 1008]
-ProcessRequest = Callable[["Request"], "Response | None | Awaitable[Response | None]"]
+ProcessRequest = Callable[["Request"], "Response | Awaitable[Response | None] | None"]
 HeaderPairs = Mapping[str, str] | Sequence[tuple[str, str]]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
-O = TypeVar("O", bound="ConnectionOptions")
+Made = TypeVar("Made", bound="ConnectionOptions")
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -155,7 +155,7 @@ class ConnectionOptions:
     @property
     def deflate(self) -> Deflate | None:
         """The compression settings, None where it is off."""
-        return Deflate() if self.compression == "deflate" else self.compression  # type: ignore[return-value]
+        return Deflate() if self.compression == "deflate" else self.compression
 
     @property
     def limits(self) -> Limits:
@@ -196,7 +196,8 @@ class ClientOptions(ConnectionOptions):
         if self.ssl is not None and not address.secure:
             raise ValueError(f"ssl is for wss:// addresses, and this is one of ws://: {address}")
         if isinstance(self.auth, tuple):
-            if len(self.auth) != 2 or not all(isinstance(part, str) for part in self.auth) or ":" in self.auth[0]:
+            parts: list[object] = list(self.auth)
+            if [type(part) for part in parts] != [str, str] or ":" in self.auth[0]:
                 raise ValueError("auth must be (user, password), two strings, with no colon in the user")
         elif self.auth is not None and not isinstance(self.auth, str):
             raise TypeError(f"auth must be (user, password), a bearer token or None, not {type(self.auth).__name__}")
@@ -277,21 +278,21 @@ class ServerOptions(ConnectionOptions):
             object.__setattr__(self, "allowed_hosts", _strings("allowed_hosts", self.allowed_hosts))
 
 
-def takes(options: Callable[P, O]) -> Callable[[Callable[[S, O], None]], Callable[Concatenate[S, P], None]]:
+def takes(options: Callable[P, Made]) -> Callable[[Callable[[S, Made], None]], Callable[Concatenate[S, P], None]]:
     """Give a constructor the parameters of its options, so that editors and type checkers know each of them.
 
     What is decorated is called with the options made of the arguments.
     """
 
-    def decorate(init: Callable[[S, O], None]) -> Callable[Concatenate[S, P], None]:
-        @functools.wraps(init)
-        def __init__(self: S, *args: P.args, **kwargs: P.kwargs) -> None:
+    def decorate(init: Callable[[S, Made], None]) -> Callable[Concatenate[S, P], None]:
+        def construct(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
             init(self, options(*args, **kwargs))
 
+        functools.update_wrapper(construct, init)
         parameters = inspect.signature(options).parameters.values()
-        self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        __init__.__signature__ = inspect.Signature([self, *parameters])  # type: ignore[attr-defined]
-        return __init__
+        first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+        construct.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
+        return construct
 
     return decorate
 
@@ -328,7 +329,7 @@ def check_protocols(protocols: str | Sequence[str]) -> tuple[str, ...]:
 def _check_seconds(name: str, value: object, *, optional: bool = False) -> None:
     if value is None and optional:
         return
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         allowed = "a number or None" if optional else "a number"
         raise TypeError(f"{name} must be {allowed}, not {value!r}")
     if not (isfinite(value) and value > 0):
@@ -336,10 +337,11 @@ def _check_seconds(name: str, value: object, *, optional: bool = False) -> None:
 
 
 def _check_int(name: str, value: object, least: int, most: int | None = None) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be an int, not {value!r}")
     if value < least or (most is not None and value > most):
-        raise ValueError(f"{name} must be {f'{least} to {most}' if most is not None else f'at least {least}'}, and is {value}")
+        allowed = f"at least {least}" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name} must be {allowed}, and is {value}")
 
 
 def _check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:

@@ -32,7 +32,14 @@ class Reception:
     """
 
     def __init__(
-        self, options: ServerOptions, router: Router[Endpoint], admit: Admit, *, secure: bool, loopback_only: bool
+        self,
+        options: ServerOptions,
+        router: Router[Endpoint],
+        admit: Admit,
+        opening_ended: Callable[[], None],
+        *,
+        secure: bool,
+        loopback_only: bool,
     ) -> None:
         self.openings: set[ServerOpening] = set()
         self.closed = False
@@ -40,12 +47,14 @@ class Reception:
         self._options = options
         self._router = router
         self._admit = admit
+        self._opening_ended = opening_ended
         self._secure = secure
         self._loopback_only = loopback_only
         self._static = None if options.static is None else StaticFiles(options.static)
 
     def opening_ended(self, opening: ServerOpening) -> None:
         self.openings.discard(opening)
+        self._opening_ended()
 
     def answer(self, request: Request, head: ParsedHead) -> Answer | Awaitable[Answer]:
         """Decide; what needs waiting comes as an awaitable."""

@@ -12,6 +12,12 @@ from .constants import CloseCode
 from .errors import ConnectionClosed, WebSocketError
 from .server import WebSocketServer
 
+try:
+    from uvloop import new_event_loop
+except ImportError:
+    # Sockets are read by readiness, which Windows' default loop does not tell.
+    new_event_loop = asyncio.SelectorEventLoop  # type: ignore[assignment]
+
 
 def run(server_or_client: WebSocketServer | WebSocketClient) -> None:
     """Start a server, or connect a client, and run until it is closed or SIGINT or SIGTERM comes.
@@ -33,8 +39,11 @@ def run(server_or_client: WebSocketServer | WebSocketClient) -> None:
         pass
     else:
         raise RuntimeError("run cannot be called inside a running event loop: await its start() or connect() there")
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(server_or_client) if isinstance(server_or_client, WebSocketServer) else _talk(server_or_client))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        if isinstance(server_or_client, WebSocketServer):
+            runner.run(_serve(server_or_client))
+        else:
+            runner.run(_talk(server_or_client))
 
 
 async def _serve(server: WebSocketServer) -> None:
@@ -87,12 +96,3 @@ def _signals(first: Callable[[], object], second: Callable[[], object]) -> Itera
             with contextlib.suppress(NotImplementedError):
                 loop.remove_signal_handler(number)
             signal.signal(number, before[number])
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
-    try:
-        import uvloop
-    except ImportError:
-        # Sockets are read by readiness, which Windows' default loop does not tell.
-        return asyncio.SelectorEventLoop
-    return uvloop.new_event_loop

@@ -17,7 +17,7 @@ from .listening import is_loopback_only, open_sockets, remove_unix
 from .options import ServerOptions, check_protocols, takes, with_parameters_of
 from .reception import Reception, caller
 from .routing import Router
-from .runtime.actions import DONE, Action, Count
+from .runtime.actions import DONE, Action, Count, Pending
 from .runtime.connection import encode_message
 from .runtime.delivery import deliver
 from .runtime.emitter import C, Emitter, Stored
@@ -71,12 +71,13 @@ class WebSocketServer(Emitter):
         self._options = options
         self._life = ServerLife.NEW
         self._router: Router[Endpoint] = Router()
+        self._endpoints: list[Endpoint] = []
         self._main = self.endpoint(options.path)
         self._environment: Environment | None = None
         self._context: Context | None = None
-        self._starting: Action[None] | None = None
+        self._starting: Pending[None] | None = None
         self._start_task: asyncio.Task[None] | None = None
-        self._stopping: Action[None] | None = None
+        self._stopping: Pending[None] | None = None
         self._sockets: list[socket] = []
         self._listeners: list[Listener] = []
         self._reception: Reception | None = None
@@ -135,6 +136,7 @@ class WebSocketServer(Emitter):
         spoken = self._options.protocols if protocols is None else check_protocols(protocols)
         endpoint = Endpoint(path, tuple(spoken))
         self._router.add(path, endpoint)
+        self._endpoints.append(endpoint)
         return endpoint
 
     # -- what there is to know
@@ -192,9 +194,9 @@ class WebSocketServer(Emitter):
         self._closed = environment.loop.create_future()
         self._stopping = None
         outcome: asyncio.Future[None] = environment.loop.create_future()
-        self._starting = Action(outcome, on_cancel=self.stop)
+        self._starting = Pending(outcome, on_cancel=self.stop)
         self._everyone = Audience(environment)
-        for endpoint in self._router:
+        for endpoint in self._endpoints:
             self._own(endpoint, environment, self._everyone)
         self._start_task = environment.run(self._start(environment, outcome))
         return self._starting
@@ -219,6 +221,7 @@ class WebSocketServer(Emitter):
                 options,
                 self._router,
                 self._admit,
+                self._check_gone,
                 secure=options.ssl is not None,
                 loopback_only=is_loopback_only(self._sockets),
             )
@@ -291,12 +294,17 @@ class WebSocketServer(Emitter):
         """A connection's transport is gone."""
         self._alive.pop(channel, None)
         if self._reception is not None:
-            connected, address = self._reception.connected, caller(connection._get_request())
+            connected, address = self._reception.connected, caller(connection.request)
             connected[address] -= 1
             if connected[address] <= 0:
                 del connected[address]
-        if self._gone is not None and not self._alive and not self._gone.done():
-            self._gone.set_result(None)
+        self._check_gone()
+
+    def _check_gone(self) -> None:
+        """Tell a stop that waits for the last connection."""
+        gone, openings = self._gone, self._reception.openings if self._reception is not None else ()
+        if gone is not None and not gone.done() and not self._alive and not openings:
+            gone.set_result(None)
 
     def _connection_callback_failed(self, connection: ServerConnection, error: BaseException) -> None:
         if isinstance(error, (ConnectionClosed, SlowConsumer)):
@@ -345,7 +353,7 @@ class WebSocketServer(Emitter):
             An awaitable that ends after the `close` callbacks were called.
         """
         if self._life in (ServerLife.NEW, ServerLife.STOPPED) or self._environment is None:
-            return DONE  # type: ignore[return-value]
+            return DONE
         if self._stopping is None:
             self._environment.check_thread("stop")
             if self._start_task is not None:
@@ -358,7 +366,7 @@ class WebSocketServer(Emitter):
             if self._reception is not None:
                 self._reception.closed = True
             # Who calls this from a callback is not waited for: that would never end.
-            self._stopping = Action(self._environment.run(self._stop(_current_task())))
+            self._stopping = Pending(self._environment.run(self._stop(_current_task())))
         return self._stopping
 
     async def _stop(self, caller: asyncio.Task[Any] | None) -> None:
@@ -388,10 +396,8 @@ class WebSocketServer(Emitter):
                 await asyncio.sleep(CLOSE_PAUSE)
             for connection in waiting[start : start + CLOSE_BATCH]:
                 connection.close(CloseCode.GOING_AWAY, "the server is stopping")
-        while self._reception is not None and self._reception.openings:
-            await asyncio.sleep(CLOSE_PAUSE)
-        if self._alive:
-            await self._gone
+        self._check_gone()
+        await self._gone
 
     async def _callbacks_done(self, caller: asyncio.Task[Any] | None) -> None:
         await asyncio.sleep(0)  # close events that are due fire first

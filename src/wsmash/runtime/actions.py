@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar, overload
 T = TypeVar("T")
 
 
-class Driven(Coroutine[Any, Any, T]):
-    """A coroutine's methods over `__await__`, so that each task that drives it has a run of its own."""
+class Action(Coroutine[Any, Any, T]):
+    """What every action returns. Each task that awaits or drives it has a run of its own."""
 
     __slots__ = ()
 
@@ -54,8 +54,8 @@ class Driven(Coroutine[Any, Any, T]):
             raise
 
 
-class Action(Driven[T], Generic[T]):
-    """An action that is under way.
+class Pending(Action[T], Generic[T]):
+    """An action that takes its time.
 
     Args:
         future: its outcome.
@@ -101,10 +101,10 @@ class Action(Driven[T], Generic[T]):
         return self.future.done()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {'done' if self.done() else 'under way'}>"
+        return f"<Action {'done' if self.done() else 'under way'}>"
 
 
-class _Finished(Driven[None]):
+class _Finished(Action[None]):
     """The outcome of every action that needs no waiting; there is one such object."""
 
     __slots__ = ()
@@ -112,8 +112,7 @@ class _Finished(Driven[None]):
     _runs = None
 
     def __await__(self) -> Generator[Any, Any, None]:
-        return
-        yield
+        yield from ()
 
     def send(self, value: Any) -> Any:
         raise StopIteration
@@ -129,30 +128,26 @@ class _Finished(Driven[None]):
         return True
 
     def __repr__(self) -> str:
-        return "<Action done>"
+        return "<Pending done>"
 
 
-class Count(int, Driven[int]):  # type: ignore[misc]
+class Count(int, Action[int]):
     """How many connections took a broadcast: a number at once, which may also be awaited for itself."""
 
     _runs = None
 
     def __await__(self) -> Generator[Any, Any, int]:
+        yield from ()
         return int(self)
-        yield  # type: ignore[unreachable]
 
 
 DONE = _Finished()
 
-OURS = (Driven,)
-"""What a callback may return without its being run: it runs already."""
-
-
-def finished_with(error: BaseException) -> Action[Any]:
+def finished_with(error: BaseException) -> Pending[Any]:
     """An action that has failed already: the network's errors are raised when it is awaited."""
     future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     future.set_exception(error)
-    return Action(future)
+    return Pending(future)
 
 
 def _driver() -> object:

@@ -7,31 +7,29 @@ inbox, an outbox, pings, the account of a closing) is made when it is needed.
 
 from __future__ import annotations
 
-import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar, Literal, overload
 
 from .. import codecs
-from ..constants import Opcode
 from ..errors import ConnectionClosed, InvalidState
 from ..sansio.head import Request, Response
 from ..sansio.states import Life
 from ..transports.base import REFUSED, Address
-from .actions import DONE, Action
+from .actions import DONE, Action, Pending
 from .emitter import C, Callback
 from .events import CloseEvent, ErrorEvent, MessageEvent, OpenEvent
 from .inbox import Inbox
 from .lifecycle import Lifecycle
-from .outbox import Outbox, Pieces, refused, send_fragments
-from .pings import Pings
+from .outbox import Pieces, refused, send_fragments
 
 Event = Literal["open", "message", "close", "error"]
 Message = Any
 """str, a buffer of bytes, or what `send` makes JSON of: a dict, a list, a dataclass, a `msgspec.Struct`."""
 
 
-class WebSocketConnection(Lifecycle):
+class WebSocketConnection(Lifecycle, ABC):
     """One connection. Every action acts at the call, and what it returns may be awaited or left alone.
 
     Connections are compared by identity and may be kept in sets and dicts.
@@ -102,7 +100,7 @@ class WebSocketConnection(Lifecycle):
 
     def send(
         self, data: Message, *, key: str | None = None, compress: bool = True
-    ) -> Coroutine[Any, Any, None]:
+    ) -> Action[None]:
         """Send a message: a str as text, a buffer as binary, a dict, list, dataclass or Struct as JSON in text.
 
         Args:
@@ -137,11 +135,11 @@ class WebSocketConnection(Lifecycle):
 
     def send_json(
         self, value: object, *, key: str | None = None, compress: bool = True
-    ) -> Coroutine[Any, Any, None]:
+    ) -> Action[None]:
         """Send any JSON value as a text message; otherwise as `send`."""
         return self.send(codecs.encode_json(value), key=key, compress=compress)
 
-    def send_fragments(self, pieces: Pieces) -> Coroutine[Any, Any, None]:
+    def send_fragments(self, pieces: Pieces) -> Action[None]:
         """Send one message in fragments (RFC 6455 5.4), one for each str, or each bytes, of an iterable.
 
         Other messages wait until it is sent; control frames do not. If the
@@ -151,9 +149,9 @@ class WebSocketConnection(Lifecycle):
         self._check_open()
         self._owner.environment.check_thread("send_fragments")
         task = self._owner.run(send_fragments(self, pieces), None)
-        return Action(task, on_cancel=task.cancel)
+        return Pending(task, on_cancel=task.cancel)
 
-    def ping(self, data: str | bytes | bytearray | memoryview = b"") -> Coroutine[Any, Any, float]:
+    def ping(self, data: str | bytes | bytearray | memoryview = b"") -> Action[float]:
         """Send a ping; awaiting what is returned gives the seconds of its round trip.
 
         Args:
@@ -172,9 +170,9 @@ class WebSocketConnection(Lifecycle):
         environment.check_thread("ping")
         answered = environment.loop.create_future()
         self._ping(payload, answered)
-        return Action(answered)
+        return Pending(answered)
 
-    def close(self, code: int = 1000, reason: str = "") -> Coroutine[Any, Any, None]:
+    def close(self, code: int = 1000, reason: str = "") -> Action[None]:
         """Close the connection (RFC 6455 7.1.2). Again, or before `connect`, it does nothing.
 
         Args:
@@ -234,13 +232,13 @@ class WebSocketConnection(Lifecycle):
 
     # -- what there is to know
 
+    @abstractmethod
     def get_url(self) -> str:
         """The URL: the one given to a client, the one requested of a server."""
-        return self._url()
 
+    @abstractmethod
     def get_protocols(self) -> tuple[str, ...]:
         """The subprotocols that the client offered."""
-        return self._protocols()
 
     @property
     def subprotocol(self) -> str | None:
@@ -248,14 +246,14 @@ class WebSocketConnection(Lifecycle):
         return self._subprotocol
 
     @property
+    @abstractmethod
     def request(self) -> Request | None:
         """The opening request; None before there is one."""
-        return self._get_request()
 
     @property
+    @abstractmethod
     def response(self) -> Response | None:
         """The answer to the opening request; None before there is one."""
-        return self._get_response()
 
     @property
     def remote_address(self) -> Address:
@@ -288,27 +286,6 @@ class WebSocketConnection(Lifecycle):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.get_state().name} {self._shown()}>"
-
-    # -- what the parts beside this file use
-
-    def _put(self, opcode: int, payload: Any, *, final: bool = True, compress: bool = True) -> int:
-        """Hand something to the channel, and see whether the peer keeps up."""
-        waiting = self._channel.send(opcode, payload, final=final, compress=compress)  # type: ignore[union-attr]
-        if waiting > self._owner.limits.high_water and not self._congested:
-            self._congest()
-        return waiting
-
-    def _need_outbox(self) -> Outbox:
-        if self._outbox is None:
-            self._outbox = Outbox(self)
-        return self._outbox
-
-    def _ping(self, payload: bytes = b"", answered: Any = None) -> None:
-        if self._pings is None:
-            self._pings = Pings()
-        payload = payload or os.urandom(8)
-        self._pings.sent(payload, self._owner.environment.loop.time(), answered)
-        self._put(Opcode.PING, payload)
 
 
 def _utf8(text: str) -> bytes:

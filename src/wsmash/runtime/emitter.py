@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import Any, ClassVar, TypeVar
 
-from .actions import OURS
+from .actions import Action
 
 Callback = Callable[[Any], object]
 Stored = Callback | tuple[Callback, ...] | None
@@ -70,6 +70,6 @@ def as_tuple(stored: Stored) -> tuple[Callback, ...]:
 
 def must_run(result: object) -> bool:
     """Whether what a callback returned is an awaitable that nobody runs yet."""
-    if result is None or isinstance(result, OURS):
+    if result is None or isinstance(result, Action):
         return False
     return type(result) is CoroutineType or hasattr(result, "__await__")

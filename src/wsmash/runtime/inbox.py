@@ -127,7 +127,7 @@ class Inbox:
                 connection._inbox_emptied()
 
     def end(self) -> bool:
-        """Nothing more will come. Whether messages are still to be delivered, after which the connection hears of it."""
+        """Nothing more will come. Whether messages are still to be delivered: the connection then hears of the last."""
         self._last = True
         self._wake()
         return self._task is not None and bool(self._items) and self._connection._on_message is not None

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+from collections.abc import Awaitable
 from contextvars import Context
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..constants import CloseCode, Opcode, Role, State
 from ..errors import ConnectionClosed, InvalidMessage, InvalidState, SlowConsumer
@@ -19,15 +21,18 @@ from ..sansio.keepalive import Care, Seen, look
 from ..sansio.states import PUBLIC, Life, Signal, advance
 from ..sansio.violations import Violation
 from ..transports.base import Channel
-from .actions import DONE, Action
+from .actions import DONE, Action, Pending
 from .delivery import Failed, deliver
-from .emitter import Emitter, Stored, must_run
+from .emitter import Emitter, Stored, as_tuple, must_run
 from .events import CloseEvent, ErrorEvent, MessageEvent, OpenEvent
 from .inbox import Inbox
 from .limits import TokenBucket
 from .outbox import Outbox
 from .owner import Owner
 from .pings import Pings
+
+if TYPE_CHECKING:
+    from .connection import WebSocketConnection
 
 logger = logging.getLogger("wsmash")
 
@@ -97,6 +102,15 @@ class Lifecycle(Emitter):
         self._id: str | None = None
         self.tick = -1
 
+    @property
+    def _me(self) -> WebSocketConnection:
+        """This object as what it is in full."""
+        return cast("WebSocketConnection", self)
+
+    def _shown(self) -> str:
+        """What a log may say of the connection."""
+        return ""
+
     # -- state
 
     def get_state(self) -> State:
@@ -145,7 +159,7 @@ class Lifecycle(Emitter):
             stages: each starts once the one before has run to its first suspension.
         """
         for at, (slot, event, failed) in enumerate(stages, 1):
-            if self._life is not Life.OPEN:
+            if self._life is not Life.OPEN or self._context is None:
                 return
             task = deliver(self._owner, self._context, getattr(*slot), event, failed)
             if task is not None:
@@ -163,7 +177,7 @@ class Lifecycle(Emitter):
             self._resume(_INBOX)
 
     def _open_stage(self) -> Stage:
-        return (self, "_on_open"), OpenEvent(self), self._callback_failed  # type: ignore[arg-type]
+        return (self, "_on_open"), OpenEvent(self._me), self._callback_failed
 
     # -- what the channel tells
 
@@ -180,27 +194,28 @@ class Lifecycle(Emitter):
             return
         callback = self._on_message
         if callback is None:
-            self._inbox = Inbox(self)
+            self._inbox = Inbox(self._me)
             self._inbox.put(data)
             return
         event = self._event_of(data)
         if event is None:
             return
-        callbacks = callback if type(callback) is tuple else (callback,)
+        callbacks = as_tuple(callback)
+        context = cast(Context, self._context)
         for at, each in enumerate(callbacks, 1):
             try:
-                result = self._context.run(each, event)  # type: ignore[arg-type]
+                result = context.run(each, event)
             except Exception as error:
                 self._callback_failed(error)
                 continue
             if result is not None and must_run(result):
-                self._inbox = Inbox(self)
-                self._inbox.start(result, callbacks[at:], event)
+                self._inbox = Inbox(self._me)
+                self._inbox.start(cast(Awaitable[Any], result), callbacks[at:], event)
                 return
 
     def _event_of(self, data: str | bytes) -> MessageEvent | None:
         """The message's event; None for one that is not of the type declared, which is then dealt with."""
-        event = MessageEvent(self, data)  # type: ignore[arg-type]
+        event = MessageEvent(self._me, data)
         options = self._owner.options
         if options.message_type is not None:
             try:
@@ -272,7 +287,7 @@ class Lifecycle(Emitter):
 
     # -- closing
 
-    def _close(self, code: int, reason: str) -> Any:
+    def _close(self, code: int, reason: str) -> Action[None]:
         """See `close`."""
         check_close(code, reason)
         if self._life is Life.CONNECTING:
@@ -284,9 +299,9 @@ class Lifecycle(Emitter):
             self._send_close(code, reason, Signal.SEND_CLOSE)
             self._need_closing().why = "the peer did not answer the close frame"
             self._discard()
-        return Action(self._wait_for(0))
+        return Pending(self._wait_for(0))
 
-    def _abandon(self) -> Any:
+    def _abandon(self) -> Action[None]:
         """`close` before the connection is open; a client gives up its attempt."""
         return DONE
 
@@ -321,7 +336,7 @@ class Lifecycle(Emitter):
         reason = shortened(reason)
         closing.sent = int(CloseCode.NO_STATUS if code is None else code), reason
         self._life = advance(self._life, signal)
-        self._owner.closing(self)  # type: ignore[arg-type]
+        self._owner.closing(self._me)
         channel = self._channel
         if channel is not None:
             channel.send(Opcode.CLOSE, encode_close(code, reason))
@@ -413,7 +428,7 @@ class Lifecycle(Emitter):
         self._life = advance(self._life, Signal.LOSE)
         owner = self._owner
         owner.environment.wheel.forget(self)
-        owner.left(self)  # type: ignore[arg-type]
+        owner.left(self._me)
         failure = closing.exception()
         if self._outbox is not None:
             self._outbox.end(failure)
@@ -428,17 +443,41 @@ class Lifecycle(Emitter):
         self._owner.environment.loop.call_soon(self._fire_close)
 
     def _fire_close(self) -> None:
-        if self._context is None:
+        context, self._context = self._context, None
+        if context is None:
             return  # fired already
         closing = self._need_closing()
-        event = CloseEvent(self, *closing.outcome, closing.sent, closing.received)  # type: ignore[arg-type]
-        context, self._context = self._context, None
+        event = CloseEvent(self._me, *closing.outcome, closing.sent, closing.received)
         deliver(self._owner, context, self._on_close, event, self._close_callback_failed)
         self._settle(1)
 
     def _settle(self, stage: int) -> None:
         if self._closed is not None and not self._closed[stage].done():
             self._closed[stage].set_result(None)
+
+    # -- what is sent
+
+    def _put(self, opcode: int, payload: bytes, *, final: bool = True, compress: bool = True) -> int:
+        """Hand something to the channel, and see whether the peer keeps up."""
+        channel = self._channel
+        if channel is None:
+            return 0
+        waiting = channel.send(opcode, payload, final=final, compress=compress)
+        if waiting > self._owner.limits.high_water and not self._congested:
+            self._congest()
+        return waiting
+
+    def _need_outbox(self) -> Outbox:
+        if self._outbox is None:
+            self._outbox = Outbox(self._me)
+        return self._outbox
+
+    def _ping(self, payload: bytes = b"", answered: asyncio.Future[float] | None = None) -> None:
+        if self._pings is None:
+            self._pings = Pings()
+        payload = payload or os.urandom(8)
+        self._pings.sent(payload, self._owner.environment.loop.time(), answered)
+        self._put(Opcode.PING, payload)
 
     # -- errors
 
@@ -447,7 +486,7 @@ class Lifecycle(Emitter):
 
     def _deliver_error(self, error: Exception) -> None:
         if self._on_error is not None and self._context is not None:
-            event = ErrorEvent(self, error)  # type: ignore[arg-type]
+            event = ErrorEvent(self._me, error)
             deliver(self._owner, self._context, self._on_error, event, self._error_callback_failed)
 
     def _callback_failed(self, error: BaseException) -> None:

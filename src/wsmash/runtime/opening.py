@@ -67,7 +67,18 @@ def head_limits(options: ConnectionOptions) -> HeadLimits:
 class ServerOpening:
     """One accepted socket, until it is a connection or gone."""
 
-    __slots__ = ("_channel", "_deadline", "_door", "_environment", "_head_only", "_heard", "_options", "_reader", "_task", "tick")
+    __slots__ = (
+        "_channel",
+        "_deadline",
+        "_door",
+        "_environment",
+        "_head_only",
+        "_heard",
+        "_options",
+        "_reader",
+        "_task",
+        "tick",
+    )
 
     def __init__(self, door: Door, environment: Environment, options: ConnectionOptions) -> None:
         self._door = door
@@ -195,7 +206,18 @@ class ClientOpening:
         outcome: gets the error where it comes to no connection.
     """
 
-    __slots__ = ("_accepted", "_body", "_head", "_interim", "_key", "_options", "_outcome", "_protocols", "_reader", "channel")
+    __slots__ = (
+        "_accepted",
+        "_body",
+        "_head",
+        "_interim",
+        "_key",
+        "_options",
+        "_outcome",
+        "_protocols",
+        "_reader",
+        "channel",
+    )
 
     def __init__(
         self,
@@ -259,7 +281,10 @@ class ClientOpening:
         try:
             check_response(cast(ParsedHead, self._head), self._key, self._protocols, self._options.deflate)
         except HandshakeError as error:
-            error.body = cast(BodyReader, self._body).body
+            error.body = body = cast(BodyReader, self._body).body
+            first = body.partition(b"\n")[0].decode("utf-8", "replace")
+            if first:
+                error.args = (f"{error}: {shown(first, 200)}",)
             raise
 
     def lost(self, error: Exception | None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..constants import CloseCode, Opcode
 from ..errors import ConnectionClosed, SlowConsumer
-from .actions import Action
+from .actions import Pending
 
 if TYPE_CHECKING:
     from .connection import WebSocketConnection
@@ -34,11 +34,11 @@ class Outbox:
         self.pong: bytes | None = None  # the newest ping that is not answered
         self.fragments = asyncio.Lock()  # one message in fragments at a time
 
-    def room(self) -> Action[None]:
+    def room(self) -> Pending[None]:
         """Ends when the write buffer has drained; fails when the connection is lost."""
         if self._room is None:
             self._room = self._connection._owner.environment.loop.create_future()
-        return Action(self._room)
+        return Pending(self._room)
 
     def conflate(self, key: str, opcode: int, payload: bytes) -> bool:
         """Keep the message outside the buffer, in place of an older one of its key; False where all are too many."""

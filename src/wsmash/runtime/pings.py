@@ -38,16 +38,14 @@ class Pings:
 
         A pong answers every ping before its own too: a peer may answer only the newest (RFC 6455 5.5.3).
         """
-        for at, ping in enumerate(self._waiting):
+        for count, ping in enumerate(self._waiting, 1):
             if ping.payload == payload:
-                break
-        else:
-            return None
-        for each in self._waiting[: at + 1]:
-            if each.answered is not None and not each.answered.done():
-                each.answered.set_result(now - each.sent_at)
-        del self._waiting[: at + 1]
-        return now - ping.sent_at
+                answered, self._waiting = self._waiting[:count], self._waiting[count:]
+                for each in answered:
+                    if each.answered is not None and not each.answered.done():
+                        each.answered.set_result(now - each.sent_at)
+                return now - ping.sent_at
+        return None
 
     def end(self, error: Exception) -> None:
         """No pong will come any more."""

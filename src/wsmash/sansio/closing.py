@@ -44,7 +44,7 @@ def check_close(code: int, reason: str) -> None:
         TypeError: the code is no int, or the reason no str.
         ValueError: the code is not for sending, or the reason too long.
     """
-    if not isinstance(code, int) or isinstance(code, bool):
+    if isinstance(code, bool) or not isinstance(code, int):
         raise TypeError(f"a close code is an int, not {code!r}")
     if not isinstance(reason, str):
         raise TypeError(f"a close reason is a str, not {reason!r}")

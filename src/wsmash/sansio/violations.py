@@ -52,7 +52,7 @@ class Violation(IntEnum):
 _PROTOCOL = CloseCode.PROTOCOL_ERROR
 _PAYLOAD = CloseCode.INVALID_FRAME_PAYLOAD_DATA
 
-_TABLE: dict[Violation, tuple[CloseCode, str, type[ProtocolError] | type[MessageTooBig]]] = {
+_TABLE: dict[Violation, tuple[CloseCode, str, type[ProtocolError | MessageTooBig]]] = {
     Violation.RESERVED_BITS: (_PROTOCOL, "reserved bits are set", ProtocolError),
     Violation.RESERVED_OPCODE: (_PROTOCOL, "reserved opcode", ProtocolError),
     Violation.UNMASKED: (_PROTOCOL, "a client's frame is not masked", ProtocolError),

@@ -79,5 +79,5 @@ def _connect_error(place: str, error: BaseException, causes: Sequence[BaseExcept
     number = error.errno if isinstance(error, OSError) else None
     for each in causes:
         number = number or (each.errno if isinstance(each, OSError) else None)
-    what = os.strerror(number) if number in errno.errorcode else str(error)
+    what = os.strerror(number) if number is not None and number in errno.errorcode else str(error)
     return ConnectError(f"cannot connect to {place}: {what}", errno=number, causes=causes or [error])

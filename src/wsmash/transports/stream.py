@@ -150,7 +150,7 @@ class StreamChannel(ABC):
         return ChannelInfo(
             remote,
             local,
-            None if self._tls is None else cast(ssl.SSLObject, self._tls.session),
+            None if self._tls is None else self._tls.session,
             self._buffered(),
             self.received_at,
             self.written_at,
@@ -201,7 +201,7 @@ class StreamChannel(ABC):
         receiver, handler = cast(Receiver, self._receiver), self._handler
         self._more = False
         for _ in range(ITEMS_PER_TURN):
-            if self._paused or self._closing or self._gone:
+            if not self._delivers():
                 break
             item = receiver.receive()
             if item is None:
@@ -214,13 +214,13 @@ class StreamChannel(ABC):
             else:
                 handler.control(opcode, data)
         self._more = True
-        if not (self._paused or self._closing or self._gone):
+        if self._delivers():
             self._watch_input(False)
             self._loop.call_soon(self._continue)
 
     def _continue(self) -> None:
         """Go on after a pause, or where the last turn's budget ended."""
-        if self._paused or self._closing or self._gone:
+        if not self._delivers():
             return
         if self._more:
             self._corked = True
@@ -230,8 +230,12 @@ class StreamChannel(ABC):
                 self._corked = False
                 if self._out is not None:
                     self._flush()
-        if not (self._more or self._paused or self._closing or self._gone):
+        if self._delivers() and not self._more:
             self._watch_input(True)
+
+    def _delivers(self) -> bool:
+        """Whether the handler is to hear of anything."""
+        return not (self._paused or self._closing or self._gone)
 
     def _end(self) -> None:
         """The peer ended its direction; what we still write in closing may go out first."""
@@ -247,7 +251,7 @@ class StreamChannel(ABC):
             self._tls.write(data)
             data = self._tls.output()
         self._queue(data)
-        if not self._corked or len(self._out or b"") > self._limits.high_water:
+        if not self._corked or (self._out is not None and len(self._out) > self._limits.high_water):
             self._flush()
 
     def _queue(self, data: bytes) -> None:

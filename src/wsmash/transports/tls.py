@@ -8,6 +8,7 @@ large message.
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 
 from .base import TLS
@@ -61,10 +62,8 @@ class TLSPump:
     def close(self) -> None:
         """Say that nothing more will come (RFC 8446 6.1); once, and without waiting for the answer."""
         if self._early is None:
-            try:
+            with contextlib.suppress(ssl.SSLError):  # the answer has not come: the socket's end says the same
                 self.session.unwrap()
-            except ssl.SSLError:
-                pass  # the answer has not come, or never will: the socket's end says the same
         self._drain()
 
     def output(self) -> bytes:
