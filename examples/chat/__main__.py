@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import sys
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -63,7 +64,7 @@ class Room:
         if name is not None:
             self.tell({"type": "left", "name": name, "people": self.people()})
 
-    def tell(self, news: dict[str, object] | dict[str, str], but: wsmash.WebSocketConnection | None = None) -> None:
+    def tell(self, news: Mapping[str, object], but: wsmash.WebSocketConnection | None = None) -> None:
         self.server.broadcast(news, lambda client: client in self.names and client is not but)
 
     def people(self) -> list[str]:
