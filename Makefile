@@ -26,9 +26,10 @@ bench: $(READY) ## the echo rate beside another package's
 conformance: $(READY) ## all cases of the Autobahn test suite, both roles; writes docs/conformance.md
 	@$(BIN)/python tests/conformance/run.py $(ARGS)
 
-lint: $(READY) ## ruff, and the layers
+lint: $(READY) ## ruff, the layers, and whether docs/options.md is what the options say
 	$(BIN)/ruff check
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python tools/options_table.py --check
 
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy
