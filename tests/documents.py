@@ -36,12 +36,12 @@ def python_blocks(documents: list[Path]) -> Iterator[Block]:
     """Each Python block of these Markdown files, in order."""
     for document in documents:
         for token in MarkdownIt().parse(document.read_text(encoding="utf-8")):
-            language, *flags = token.info.split() if token.type == "fence" else [""]
-            if language in {"python", "py"}:
-                if unknown := set(flags) - {"no-run"}:
-                    raise ValueError(f"{document.name}: a Python block may say no-run, not {unknown}")
+            language, _, marks = token.info.strip().partition(" ")
+            if token.type == "fence" and language in {"python", "py"}:
+                if marks not in {"", "no-run"}:
+                    raise ValueError(f"{document.name}: a Python block may be marked no-run, not {marks!r}")
                 assert token.map is not None
-                yield Block(document, token.map[0] + 1, token.content, "no-run" not in flags)
+                yield Block(document, token.map[0] + 1, token.content, is_run=not marks)
 
 
 def documents() -> list[Path]:

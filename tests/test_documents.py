@@ -50,7 +50,7 @@ def test_executing(code: str, status: int) -> None:
 def test_finding(tmp_path: Path) -> None:
     """A block is found with its line, and only one without the mark is run."""
     document = tmp_path / "a.md"
-    document.write_text("# A\n```python\n1\n```\n```sh\n2\n```\n```python no-run\n3\n```\n")
+    document.write_text("# A\n```python\n1\n```\n```\n2\n```\n```python no-run\n3\n```\n```sh\n4\n```\n")
     first, second = python_blocks([document])
     assert (first.line, first.code, first.is_run) == (2, "1\n", True)
     assert (second.line, second.code, second.is_run) == (8, "3\n", False)
