@@ -75,6 +75,16 @@ class Pending(Action[T], Generic[T]):
         self.awaited = True
         return self._wait().__await__()
 
+    def throw(self, typ: Any, val: Any = None, tb: Any = None, /) -> Any:
+        cancelled = typ is asyncio.CancelledError or isinstance(typ, asyncio.CancelledError)
+        if cancelled and not (self._runs and _driver() in self._runs):
+            self._cancelled()  # its task was cancelled before the first step
+        return super().throw(typ, val, tb)
+
+    def _cancelled(self) -> None:
+        if self._on_cancel is not None and not self.future.done():
+            self._on_cancel()
+
     async def _wait(self) -> T:
         # One future for each awaiter, so that cancelling one leaves the others and the action alone.
         future = self.future
@@ -89,8 +99,7 @@ class Pending(Action[T], Generic[T]):
             try:
                 await waiter
             except asyncio.CancelledError:
-                if self._on_cancel is not None and not future.done():
-                    self._on_cancel()
+                self._cancelled()
                 raise
             finally:
                 future.remove_done_callback(wake)
@@ -128,7 +137,7 @@ class _Finished(Action[None]):
         return True
 
     def __repr__(self) -> str:
-        return "<Pending done>"
+        return "<Action done>"
 
 
 class Count(int, Action[int]):
@@ -142,6 +151,7 @@ class Count(int, Action[int]):
 
 
 DONE = _Finished()
+
 
 def finished_with(error: BaseException) -> Pending[Any]:
     """An action that has failed already: the network's errors are raised when it is awaited."""

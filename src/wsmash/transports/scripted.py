@@ -9,7 +9,7 @@ from ..constants import Opcode, Role
 from ..options import Limits
 from ..sansio.frames import encode_close
 from ..sansio.receiver import Compression
-from ..sansio.sender import Payload
+from ..sansio.sender import Payload, Prepared
 from ..sansio.violations import Violation
 from .base import REFUSED, ByteHandler, ChannelInfo, MessageHandler
 
@@ -103,6 +103,14 @@ class ScriptedChannel:
         if self.stuck:
             self.waiting += len(payload)
         return self.waiting
+
+    @property
+    def above_high_water(self) -> bool:
+        """Looked at by a group, after `send_prepared`."""
+        return self.waiting > self.limits.high_water
+
+    def send_prepared(self, message: Prepared) -> int:
+        return self.send(message.opcode, message.payload)
 
     def pause_reading(self) -> None:
         self.paused = True
