@@ -126,9 +126,7 @@ class Receiver:
         """Read nothing more (RFC 6455 5.5.1, 7.1.7), and keep nothing."""
         self._over = True
         self._data, self._pos, self._left = b"", 0, 0
-        self._parts = None
-        if self.inflater is not None:
-            self.inflater.release()
+        self._parts = self.inflater = None
 
     # -- the head
 
