@@ -45,18 +45,18 @@ def check_close(code: int, reason: str) -> None:
         ValueError: the code is not for sending, or the reason too long.
     """
     if isinstance(code, bool) or not isinstance(code, int):
-        raise TypeError(f"a close code is an int, not {code!r}")
+        raise TypeError(f"a close code is an int, not {code!r:.75}")
     if not isinstance(reason, str):
-        raise TypeError(f"a close reason is a str, not {reason!r}")
+        raise TypeError(f"a close reason is a str, not {reason!r:.75}")
     if not may_be_sent(code):
         raise ValueError(f"{code} cannot be sent as a close code: use 1000-1003, 1007-1014 or 3000-4999")
     size = len(reason.encode("utf-8", "surrogatepass"))
     if size > MAX_CLOSE_REASON:
         raise ValueError(f"a close reason has at most {MAX_CLOSE_REASON} bytes of UTF-8, and this one has {size}")
     if any("\ud800" <= each <= "\udfff" for each in reason):
-        raise ValueError(f"a close reason cannot hold a lone surrogate: {reason!r}")
+        raise ValueError(f"a close reason cannot hold a lone surrogate: {reason!r:.75}")
 
 
 def shortened(reason: str) -> str:
-    """As much of a reason as a close frame holds, cut between characters."""
-    return reason.encode()[:MAX_CLOSE_REASON].decode("utf-8", "ignore")
+    """As much of a reason as a close frame holds, cut between characters; what has no UTF-8 becomes a `?`."""
+    return reason.encode("utf-8", "replace")[:MAX_CLOSE_REASON].decode("utf-8", "ignore")

@@ -1,13 +1,13 @@
 """The wire form of a frame (RFC 6455 5.2): its head, its mask, and the body of a close frame.
 
-    +-+-+-+-+-------+-+-------------+-------------------------------+
-    |F|R|R|R| opcode|M| length      | 16 or 64 bits of length,      |
-    |I|S|S|S|       |A| (7 bits)    | if the 7 are 126 or 127       |
-    |N|V|V|V|       |S|             |                               |
-    | |1|2|3|       |K|             |                               |
-    +-+-+-+-+-------+-+-------------+-------------------------------+
-    | 32 bits of masking key, if MASK is set    | payload           |
-    +-------------------------------------------+-------------------+
++-+-+-+-+-------+-+-------------+-------------------------------+
+|F|R|R|R| opcode|M| length      | 16 or 64 bits of length,      |
+|I|S|S|S|       |A| (7 bits)    | if the 7 are 126 or 127       |
+|N|V|V|V|       |S|             |                               |
+| |1|2|3|       |K|             |                               |
++-+-+-+-+-------+-+-------------+-------------------------------+
+| 32 bits of masking key, if MASK is set    | payload           |
++-------------------------------------------+-------------------+
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def apply_mask(data: bytes | bytearray | memoryview, mask: bytes, offset: int = 
     """
     if len(mask) != 4:
         raise ValueError(f"a masking key has 4 bytes, not {len(mask)}")
-    size = len(data)
+    size = data.nbytes if isinstance(data, memoryview) else len(data)
     offset &= 3
     if offset:
         mask = mask[offset:] + mask[:offset]
