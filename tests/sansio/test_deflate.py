@@ -505,3 +505,29 @@ def reference_with(window: bytes, data: bytes) -> bytes:
     """A message that starts a new stream and refers to the window."""
     stream = zlib.compressobj(9, zlib.DEFLATED, -15, zdict=window)
     return (stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+class TestRest:
+    """What an idle connection gives back."""
+
+    def test_a_deflater_that_was_not_used_since_the_last_rest_is_released(self) -> None:
+        """Used ones keep their state for one more round; released ones go on as if made anew."""
+        deflater = on_zlib_ng.Deflater(15, True, 6)
+        deflater.compress(b"abc" * 100)
+        deflater.rest()
+        assert deflater._stream is not None
+        deflater.rest()
+        assert deflater._stream is None
+        assert on_zlib_ng.Inflater(15, True).inflate(deflater.compress(b"abc" * 100), None, True) == b"abc" * 100
+
+    def test_an_inflater_that_rests_keeps_its_window(self) -> None:
+        """The next message may still refer to the ones before the rest."""
+        deflater, inflater = on_zlib_ng.Deflater(15, True, 6), on_zlib_ng.Inflater(15, True)
+        words = bytes(range(256)) * 8
+        assert inflater.inflate(deflater.compress(words), None, True) == words
+        inflater.rest()
+        inflater.rest()
+        assert inflater._stream is None
+        again = deflater.compress(words)
+        assert len(again) < 100
+        assert inflater.inflate(again, None, True) == words

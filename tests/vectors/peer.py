@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from wsmash.constants import Role
 from wsmash.options import Deflate, Limits
-from wsmash.sansio.deflate import DeflateParams
+from wsmash.sansio.deflate_negotiation import DeflateParams
 from wsmash.sansio.receiver import VIOLATION, Compression, Item
 from wsmash.sansio.violations import Violation
 

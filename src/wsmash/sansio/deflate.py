@@ -1,9 +1,8 @@
 """The codec of permessage-deflate (RFC 7692 7.2), on zlib-ng where it is installed.
 
 A `Deflater` or `Inflater` serves one direction of one connection, gets its zlib
-state at first use, and can be released whenever no message is under way. The
-negotiation that says how to make them stands in its own file, and is imported
-from here.
+state at first use, and can be released whenever no message is under way. What
+makes them is agreed on in `deflate_negotiation.py`.
 """
 
 from __future__ import annotations
@@ -11,8 +10,6 @@ from __future__ import annotations
 import sys
 from io import BytesIO
 from typing import Final, Protocol, cast
-
-from .deflate_negotiation import NAME, DeflateParams, accept_offer, check_answer, offer
 
 try:
     from zlib_ng import zlib_ng as zlib
@@ -22,20 +19,6 @@ except ImportError:  # no wheel for this platform: slower, and the same on the w
     import zlib  # type: ignore[no-redef]
 
     BACKEND: Final[str] = "zlib"  # type: ignore[no-redef,misc]
-
-__all__ = [
-    "BACKEND",
-    "NAME",
-    "Buffer",
-    "DeflateParams",
-    "Deflater",
-    "Inflater",
-    "InvalidDeflate",
-    "MessageTooLong",
-    "accept_offer",
-    "check_answer",
-    "offer",
-]
 
 _TAIL: Final = b"\x00\x00\xff\xff"
 # After the tail empty stored blocks: where the stream stands between two blocks, as it
@@ -91,7 +74,7 @@ class Deflater:
         level: 1 (fast) to 9 (small).
     """
 
-    __slots__ = ("_level", "_release_at_end", "_stream", "_takeover", "_unfinished", "_window_bits")
+    __slots__ = ("_level", "_release_at_end", "_stream", "_takeover", "_unfinished", "_used", "_window_bits")
 
     def __init__(self, window_bits: int, takeover: bool, level: int) -> None:
         self._window_bits = window_bits
@@ -100,11 +83,13 @@ class Deflater:
         self._stream: _Compressor | None = None
         self._unfinished = False
         self._release_at_end = False
+        self._used = False
 
     def compress(self, data: Buffer) -> bytes:
         """The payload of a whole message in one frame."""
         if not len(data):
             return b"\x00"  # RFC 7692 7.2.3.6
+        self._used = True
         stream = self._stream or self._open()
         start = stream.compress(data)
         end = stream.flush(zlib.Z_SYNC_FLUSH)
@@ -114,6 +99,7 @@ class Deflater:
 
     def compress_fragment(self, data: Buffer, final: bool) -> bytes:
         """The payload of the next frame of a message; it may be empty until the final one."""
+        self._used = True
         stream = self._stream or self._open()
         start = stream.compress(data)
         self._unfinished = not final
@@ -136,6 +122,12 @@ class Deflater:
         else:
             self._stream = None
 
+    def rest(self) -> None:
+        """Called now and then: release what was not used since the last call."""
+        if not self._used:
+            self.release()
+        self._used = False
+
     def _open(self) -> _Compressor:
         self._stream = cast(_Compressor, zlib.compressobj(self._level, zlib.DEFLATED, -self._window_bits))
         return self._stream
@@ -154,7 +146,17 @@ class Inflater:
         takeover: whether a message may refer to the ones before it.
     """
 
-    __slots__ = ("_ended", "_recent", "_recent_size", "_stream", "_takeover", "_unfinished", "_window", "_window_bits")
+    __slots__ = (
+        "_ended",
+        "_recent",
+        "_recent_size",
+        "_stream",
+        "_takeover",
+        "_unfinished",
+        "_used",
+        "_window",
+        "_window_bits",
+    )
 
     def __init__(self, window_bits: int, takeover: bool) -> None:
         self._window_bits = window_bits
@@ -164,6 +166,7 @@ class Inflater:
         self._recent: list[bytes] = []
         self._recent_size = 0
         self._unfinished = False
+        self._used = False
         self._ended = False
 
     def inflate(self, data: Buffer, room: int | None, final: bool) -> bytes:
@@ -180,6 +183,7 @@ class Inflater:
             MessageTooLong: there is more than `room`.
             InvalidDeflate: the data is invalid, or the message is not all there.
         """
+        self._used = True
         try:
             output = self._read(data, sys.maxsize if room is None else room)
             self._unfinished = not final
@@ -198,6 +202,12 @@ class Inflater:
         if not self._unfinished:
             self._stream = None
             self._join_recent()
+
+    def rest(self) -> None:
+        """Called now and then: release what was not used since the last call."""
+        if not self._used:
+            self.release()
+        self._used = False
 
     def _read(self, data: Buffer, room: int) -> bytes:
         source = memoryview(data)

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from ..constants import MAX_CONTROL_PAYLOAD, Opcode, Role
 from ..options import Deflate, Limits
-from .deflate import DeflateParams, Inflater, InvalidDeflate, MessageTooLong
+from .deflate import Inflater, InvalidDeflate, MessageTooLong
+from .deflate_negotiation import DeflateParams
 from .frames import FIN, LENGTH, MASKED, MAX_LENGTH, OPCODE, RESERVED, RSV1, apply_mask
 from .states import ASSEMBLY, Assembly
 from .violations import Violation
