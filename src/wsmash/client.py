@@ -189,6 +189,9 @@ class WebSocketClient(WebSocketConnection):
         """`close` while connecting: no `error`, and who awaits `connect` gets `ConnectionClosed`."""
         if self._context is None or self._connecting is None or self._life is not Life.CONNECTING:
             return DONE
+        self._owner.environment.check_thread("close")
+        if self._connecting.future.done():
+            return Pending(self._wait_for(0))  # it has failed, and its events are on their way
         if self._attempt is not None:
             self._attempt.cancel()
         closing = self._need_closing()

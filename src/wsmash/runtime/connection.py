@@ -148,8 +148,7 @@ class WebSocketConnection(Lifecycle, ABC):
         """
         self._check_open()
         self._owner.environment.check_thread("send_fragments")
-        task = self._owner.run(send_fragments(self, pieces), None)
-        return Pending(task, on_cancel=task.cancel)
+        return send_fragments(self, pieces)
 
     def ping(self, data: str | bytes | bytearray | memoryview = b"") -> Action[float]:
         """Send a ping; awaiting what is returned gives the seconds of its round trip.
@@ -162,7 +161,7 @@ class WebSocketConnection(Lifecycle, ABC):
             ValueError: the data is too long.
             InvalidState, ConnectionClosed: as `send`.
         """
-        payload = data.encode() if isinstance(data, str) else bytes(data)
+        payload = _utf8(data) if isinstance(data, str) else bytes(memoryview(data))
         if len(payload) > 125:
             raise ValueError(f"a ping has at most 125 bytes (RFC 6455 5.5), and this one has {len(payload)}")
         self._check_open()
@@ -205,7 +204,7 @@ class WebSocketConnection(Lifecycle, ABC):
                 return data
 
     def _pull(self) -> Inbox:
-        if self._on_message is not None:
+        if self._on_message is not None or (self._inbox is not None and self._inbox.delivers):
             raise RuntimeError("this connection has a message callback: its messages cannot be taken by recv too")
         if self._inbox is None:
             if self._life is Life.CONNECTING:

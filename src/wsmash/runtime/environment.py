@@ -6,6 +6,7 @@ import asyncio
 import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -44,9 +45,9 @@ class Environment:
                 "use loop.call_soon_threadsafe or asyncio.run_coroutine_threadsafe"
             )
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    def run(self, coroutine: Coroutine[Any, Any, T], context: Context | None = None) -> asyncio.Task[T]:
         """Run it in a task, which is kept until it ends."""
-        task = self.loop.create_task(coroutine)
+        task = self.loop.create_task(coroutine, context=context)
         _running.add(task)
         task.add_done_callback(_running.discard)
         return task

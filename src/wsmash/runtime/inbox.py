@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
+from ..constants import CloseCode
 from .delivery import call_each, finish
 from .emitter import Callback, as_tuple
 
@@ -46,7 +47,7 @@ class Inbox:
 
     def put(self, data: str | bytes) -> None:
         """Take a message in, and pause reading when that fills the inbox."""
-        waits = self._task is not None or self.pulled or self.patient or self._connection._opening > 0
+        waits = not self.unwanted or self._connection._opening > 0
         if self.full and not waits:
             self._discard()
             return
@@ -101,7 +102,7 @@ class Inbox:
         """Begin to run callbacks: with what one of them returned and those after it, or with what waits."""
         if self._task is not None:
             self._wake()
-        else:
+        elif not self._last:
             connection = self._connection
             self._task = connection._owner.run(self._consume(result, rest, event), connection._context)
 
@@ -121,6 +122,11 @@ class Inbox:
                 event = connection._event_of(self._take())
                 if event is not None:
                     await call_each(as_tuple(connection._on_message), event, failed)
+        except asyncio.CancelledError:
+            # Cancelled from outside: a connection whose messages nobody takes any more must not stay open.
+            self.clear()
+            connection._fail(CloseCode.INTERNAL_ERROR, "internal error", None)
+            raise
         finally:
             self._task = None
             if self._last and connection._inbox is self:
@@ -130,7 +136,9 @@ class Inbox:
         """Nothing more will come. Whether messages are still to be delivered: the connection then hears of the last."""
         self._last = True
         self._wake()
-        return self._task is not None and bool(self._items) and self._connection._on_message is not None
+        if self.delivers and self._connection._on_message is None:
+            self.clear()
+        return self.delivers and bool(self._items)
 
     # -- readers
 
@@ -146,6 +154,11 @@ class Inbox:
     def unwanted(self) -> bool:
         """Whether nobody takes messages, nor is expected to."""
         return not (self.pulled or self.patient) and self._connection._on_message is None
+
+    @property
+    def delivers(self) -> bool:
+        """Whether messages go to callbacks."""
+        return self._task is not None
 
     @property
     def has_reader(self) -> bool:

@@ -38,6 +38,10 @@ logger = logging.getLogger("wsmash")
 
 _INBOX = 1
 _OUTPUT = 2
+"""Why reading pauses."""
+
+_AGES = 3600.0
+"""Seconds until a connection without any timeout is looked at again."""
 
 Stage = tuple[tuple[Emitter, str], Any, Failed]
 """Whose callbacks, in which slot; their event; who hears of their exceptions."""
@@ -67,6 +71,7 @@ class Lifecycle(Emitter):
         "_pauses",
         "_pinged_at",
         "_pings",
+        "_resumed_at",
         "_state",
         "_subprotocol",
         "tick",
@@ -97,6 +102,7 @@ class Lifecycle(Emitter):
         self._bucket: TokenBucket | None = None
         self._pauses = 0
         self._pinged_at = 0.0
+        self._resumed_at = 0.0
         self._latency: float | None = None
         self._subprotocol: str | None = None
         self._id: str | None = None
@@ -148,9 +154,8 @@ class Lifecycle(Emitter):
         rate = getattr(owner.options, "message_rate", None)
         if rate is not None:
             self._bucket = TokenBucket(rate, self._pinged_at)
-        again = self.due(self._pinged_at)
-        if again is not None:
-            wheel.ask(self, again)
+        # Standing in the wheel is also what keeps a connection alive that nobody else holds.
+        wheel.ask(self, self.due(self._pinged_at) or self._pinged_at)
 
     def _start_callbacks(self, *stages: Stage) -> None:
         """Fire the events that begin a connection, then let messages come.
@@ -283,6 +288,7 @@ class Lifecycle(Emitter):
         if self._pauses & reason:
             self._pauses &= ~reason
             if not self._pauses and self._channel is not None:
+                self._resumed_at = self._owner.environment.wheel.clock()
                 self._channel.resume_reading()
 
     # -- closing
@@ -296,6 +302,8 @@ class Lifecycle(Emitter):
             return DONE
         self._owner.environment.check_thread("close")
         if self._life is Life.OPEN:
+            if self._outbox is not None:
+                self._outbox.flush()
             self._send_close(code, reason, Signal.SEND_CLOSE)
             self._need_closing().why = "the peer did not answer the close frame"
             self._discard()
@@ -338,6 +346,8 @@ class Lifecycle(Emitter):
         self._life = advance(self._life, signal)
         self._owner.closing(self._me)
         channel = self._channel
+        if self._outbox is not None:
+            self._outbox.forget()
         if channel is not None:
             channel.send(Opcode.CLOSE, encode_close(code, reason))
             self._pauses = 0
@@ -385,22 +395,23 @@ class Lifecycle(Emitter):
         info = channel.info()
         seen = Seen(
             self._pinged_at,
-            bool(self._pings),
-            info.received_at,
+            self._pings is not None and self._pings.probing,
+            max(info.received_at, self._resumed_at),  # what came during a pause has to be read first
             info.written_at,
             info.buffered > 0,
             info.unfinished,
             self._pauses != 0,
         )
         care, again = look(now, seen, self._owner.timeouts)
+        if care is Care.NOTHING and again is None:
+            return now + _AGES
         if care is Care.PING:
             for codec in info.codecs:
                 if codec is not None:
                     codec.rest()
             self._pinged_at = now
-            if self._congested:
-                return self._owner.timeouts.ping_interval and now + self._owner.timeouts.ping_interval
-            self._ping()
+            if not self._congested:
+                self._ping()
             return self.due(now)
         if care is Care.LOST:
             self._give_up(CloseCode.INTERNAL_ERROR, "keepalive: nothing came from the peer within ping_timeout")
@@ -443,9 +454,10 @@ class Lifecycle(Emitter):
         self._owner.environment.loop.call_soon(self._fire_close)
 
     def _fire_close(self) -> None:
-        context, self._context = self._context, None
-        if context is None:
-            return  # fired already
+        context = self._context
+        if context is None or self._life is not Life.LOST:
+            return  # fired already, and perhaps connected again
+        self._context = None
         closing = self._need_closing()
         event = CloseEvent(self._me, *closing.outcome, closing.sent, closing.received)
         deliver(self._owner, context, self._on_close, event, self._close_callback_failed)

@@ -8,12 +8,13 @@ waits here for room, only the newest ping is answered, and under the policy
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterable, Iterable
 from typing import TYPE_CHECKING
 
 from ..constants import CloseCode, Opcode
 from ..errors import ConnectionClosed, SlowConsumer
-from .actions import Pending
+from .actions import DONE, Action, Pending
 
 if TYPE_CHECKING:
     from .connection import WebSocketConnection
@@ -24,7 +25,7 @@ Pieces = Iterable[str] | Iterable[bytes] | AsyncIterable[str] | AsyncIterable[by
 class Outbox:
     """What waits for room in one connection's write buffer."""
 
-    __slots__ = ("_connection", "_keyed", "_keyed_size", "_room", "fragments", "pong")
+    __slots__ = ("_connection", "_keyed", "_keyed_size", "_room", "fragmented", "pong")
 
     def __init__(self, connection: WebSocketConnection) -> None:
         self._connection = connection
@@ -32,7 +33,7 @@ class Outbox:
         self._keyed: dict[str, tuple[int, bytes]] = {}
         self._keyed_size = 0
         self.pong: bytes | None = None  # the newest ping that is not answered
-        self.fragments = asyncio.Lock()  # one message in fragments at a time
+        self.fragmented: deque[_Fragments] = deque()  # messages in fragments: the first one is under way
 
     def room(self) -> Pending[None]:
         """Ends when the write buffer has drained; fails when the connection is lost."""
@@ -69,9 +70,19 @@ class Outbox:
             if not room.done():
                 room.set_result(None)
 
+    def flush(self) -> None:
+        """Messages that wait for room go at once: the close frame of an orderly close comes after them."""
+        while self._keyed:
+            opcode, payload = self._keyed.pop(next(iter(self._keyed)))
+            self._connection._put(opcode, payload)
+
+    def forget(self) -> None:
+        """Nothing is sent any more."""
+        self._keyed.clear()
+        self.pong = None
+
     def end(self, error: ConnectionClosed) -> None:
         """The connection is gone."""
-        self._keyed.clear()
         if self._room is not None and not self._room.done():
             self._room.set_exception(error)
 
@@ -103,35 +114,92 @@ def refused_broadcast(connection: WebSocketConnection) -> None:
         connection._owner.counters.dropped += connection._owner.options.slow_consumer == "raise"
 
 
-async def send_fragments(connection: WebSocketConnection, pieces: Pieces) -> None:
-    """Send one message in fragments, each when there is room for it."""
-    async with connection._need_outbox().fragments:
-        fragments = _Fragments(connection)
-        try:
-            if isinstance(pieces, AsyncIterable):
-                async for piece in pieces:
-                    await fragments.add(piece)
-            else:
-                for piece in pieces:
-                    await fragments.add(piece)
-        except ConnectionClosed:
-            raise
-        except BaseException:
-            connection._fail(CloseCode.INTERNAL_ERROR, "a message in fragments was not finished", None)
-            raise
-        await fragments.end()
+def send_fragments(connection: WebSocketConnection, pieces: Pieces) -> Action[None]:
+    """See `WebSocketConnection.send_fragments`.
+
+    A message begins at the call, so that what is sent after it comes after it;
+    that of an asynchronous iterable begins with its first piece.
+    """
+    message = _Fragments(connection, pieces)
+    if message.first and message.begin():
+        return DONE
+    task = connection._owner.run(message.finish(), None)
+    task.add_done_callback(message.ended)
+    return Pending(task, on_cancel=task.cancel)
 
 
 class _Fragments:
-    """Holds one piece back, so that the last one can be sent as the last."""
+    """One message in fragments. A piece is held back, so that the last one can be sent as the last."""
 
-    def __init__(self, connection: WebSocketConnection) -> None:
+    def __init__(self, connection: WebSocketConnection, pieces: Pieces) -> None:
         self._connection = connection
+        self._pieces = pieces if isinstance(pieces, AsyncIterable) else iter(pieces)
         self._opcode = -1
         self._started = False
-        self._last = b""
+        self._held = b""
+        self._turn: asyncio.Future[None] | None = None
+        self._queue = connection._need_outbox().fragmented
+        self._queue.append(self)
 
-    async def add(self, piece: object) -> None:
+    @property
+    def first(self) -> bool:
+        """Whether no other message in fragments is to be sent before this one."""
+        return self._queue[0] is self
+
+    def begin(self) -> bool:
+        """Send what there is and is room for. Whether that is all."""
+        if isinstance(self._pieces, AsyncIterable):
+            return False
+        try:
+            for piece in self._pieces:
+                self._add(piece)
+                if self._connection._congested:
+                    return False
+            self._send(final=True)
+        except BaseException as error:
+            self._leave()
+            self._fail(error)
+            raise
+        self._leave()
+        return True
+
+    async def finish(self) -> None:
+        """Send the rest, each piece when there is room for it."""
+        if not self.first:
+            self._turn = asyncio.get_running_loop().create_future()
+            await self._turn
+        if isinstance(self._pieces, AsyncIterable):
+            async for piece in self._pieces:
+                await self._room()
+                self._add(piece)
+        else:
+            for part in self._pieces:
+                await self._room()
+                self._add(part)
+        await self._room()
+        self._send(final=True)
+
+    def ended(self, task: asyncio.Task[None]) -> None:
+        """The task is done, or was cancelled, perhaps before it began."""
+        self._leave()
+        self._fail(asyncio.CancelledError() if task.cancelled() else task.exception())
+
+    def _leave(self) -> None:
+        self._queue.remove(self)
+        if self._queue:
+            turn = self._queue[0]._turn
+            if turn is not None and not turn.done():
+                turn.set_result(None)
+
+    def _fail(self, error: BaseException | None) -> None:
+        if error is not None and not isinstance(error, ConnectionClosed):
+            self._connection._fail(CloseCode.INTERNAL_ERROR, "a message in fragments was not finished", None)
+
+    async def _room(self) -> None:
+        while self._connection._congested:
+            await self._connection._need_outbox().room()
+
+    def _add(self, piece: object) -> None:
         if isinstance(piece, str):
             opcode, payload = Opcode.TEXT, piece.encode()
         elif isinstance(piece, (bytes, bytearray, memoryview)):
@@ -143,19 +211,12 @@ class _Fragments:
         elif opcode != self._opcode:
             raise TypeError("the fragments of one message are all str or all bytes")
         else:
-            await self._send(final=False)
-        self._last = payload
+            self._send(final=False)
+        self._held = payload
 
-    async def end(self) -> None:
-        if self._opcode < 0:
-            self._opcode = Opcode.TEXT  # no pieces at all: an empty message
-        await self._send(final=True)
-
-    async def _send(self, *, final: bool) -> None:
+    def _send(self, *, final: bool) -> None:
         connection = self._connection
-        if connection._congested:
-            await connection._need_outbox().room()
         connection._check_open()
-        opcode = Opcode.CONTINUATION if self._started else self._opcode
+        opcode = Opcode.CONTINUATION if self._started else max(self._opcode, Opcode.TEXT)  # no pieces: an empty text
         self._started = True
-        connection._put(opcode, self._last, final=final)
+        connection._put(opcode, self._held, final=final)

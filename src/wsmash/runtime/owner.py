@@ -63,7 +63,7 @@ class Owner:
 
     def run(self, coroutine: Coroutine[Any, Any, Any], context: Context | None) -> asyncio.Task[Any]:
         """Run part of a callback in a task, held here until it ends."""
-        task = self.environment.loop.create_task(coroutine, context=context)
+        task = self.environment.run(coroutine, context)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task

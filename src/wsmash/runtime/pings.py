@@ -20,8 +20,10 @@ class Pings:
     def __init__(self) -> None:
         self._waiting: list[_Ping] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+    @property
+    def probing(self) -> bool:
+        """Whether a ping that nobody waits for, one of the keepalive's, is unanswered."""
+        return any(each.answered is None for each in self._waiting)
 
     def sent(self, payload: bytes, now: float, answered: asyncio.Future[float] | None = None) -> None:
         """A ping went out; `answered` is to get the seconds that its round trip takes.

@@ -78,7 +78,7 @@ class ScriptedChannel:
         """The transport ends."""
         if not self.gone:
             self.gone = True
-            self.handler.lost(error)
+            self._loop.call_soon(self.handler.lost, error)
 
     # -- the seam
 
@@ -123,7 +123,7 @@ class ScriptedChannel:
 
     def abort(self) -> None:
         self.aborted = True
-        self._loop.call_soon(self.lose)
+        self.lose()
 
     def info(self) -> ChannelInfo:
         return ChannelInfo(
