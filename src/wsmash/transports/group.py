@@ -32,7 +32,7 @@ class PlainGroup:
             if channel in skip:
                 continue
             waiting = channel.send_prepared(message)
-            took += waiting != REFUSED
+            took += waiting >= 0
             if channel.above_high_water:
                 slow.append((channel, waiting == REFUSED))
         # Told afterwards, since whoever hears it may change the members.

@@ -26,10 +26,10 @@ class MemoryChannel(StreamChannel):
         peer = self._peer
         if peer is None or peer._gone:
             raise BrokenPipeError("the other end is gone")
-        room = peer.window - len(peer._waiting)
+        room = max(peer.window - len(peer._waiting), 0)
         peer._waiting += data[:room]
         peer._schedule()
-        return min(max(room, 0), len(data))
+        return min(room, len(data))
 
     def _watch_input(self, on: bool) -> None:
         self._listening = on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
@@ -151,7 +152,8 @@ class PortableDriver:
     ) -> SocketChannel:
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with contextlib.suppress(OSError):  # some systems refuse it once the peer is gone, which a read will tell
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return SocketChannel(self._loop, sock, handler, tls, received)
 
     def group(self, on_slow: Callable[[Channel, bool], None]) -> PlainGroup:

@@ -28,6 +28,9 @@ from .tls import TLSPump
 ITEMS_PER_TURN = 256
 """Messages and control frames of one connection before others have their turn."""
 
+NOT_OPEN = -2
+"""What `send_prepared` returns where nobody could take the message."""
+
 BYTE_PIPE = Limits(None, None, 65536, None)
 """The limits of a channel that does not carry messages yet."""
 
@@ -71,7 +74,7 @@ class StreamChannel(ABC):
         self._closing = False  # nothing is sent or delivered any more
         self._broken = False  # the stream takes no more output
         self._shut = False  # our direction is ended
-        self._ended = False  # their direction is ended
+        self._ended = False  # their direction is ended, which is acted on when what came before it has been delivered
         self._gone = False
         self.received_at = self.written_at = loop.time()
         if self._tls is not None:
@@ -111,9 +114,9 @@ class StreamChannel(ABC):
         return self._measure()
 
     def send_prepared(self, message: Prepared) -> int:
-        """What a group calls; as `send`."""
+        """What a group calls; as `send`, but `NOT_OPEN` where this carries no messages, yet or any more."""
         if self._sender is None or self._closing or self._gone:
-            return 0
+            return NOT_OPEN
         if self._is_full(len(message.payload)):
             return REFUSED
         self._transmit(self._sender.prepared(message))
@@ -182,13 +185,18 @@ class StreamChannel(ABC):
             if self._out is not None:
                 self._flush()
         if ended and not self._gone:
-            self._end()
+            self._ended = True
+            self._watch_input(False)
+            if self._closing or not (self._paused or self._more):
+                self._end()
 
     def _decrypt(self, data: bytes) -> tuple[bytes, bool]:
         tls = cast(TLSPump, self._tls)
         try:
             plaintext, ended = tls.receive(data)
         except ssl.SSLError as error:
+            if self._closing and not tls.shaking_hands:
+                return b"", False  # nothing is listened to any more, sound or not
             self._queue(tls.output())
             self._flush()  # the alert
             self._finish(error)
@@ -231,7 +239,10 @@ class StreamChannel(ABC):
                 if self._out is not None:
                     self._flush()
         if self._delivers() and not self._more:
-            self._watch_input(True)
+            if self._ended:
+                self._end()
+            else:
+                self._watch_input(True)
 
     def _delivers(self) -> bool:
         """Whether the handler is to hear of anything."""
@@ -239,8 +250,6 @@ class StreamChannel(ABC):
 
     def _end(self) -> None:
         """The peer ended its direction; what we still write in closing may go out first."""
-        self._ended = True
-        self._watch_input(False)
         if not (self._closing and self._out):
             self._finish(None)
 
@@ -276,7 +285,7 @@ class StreamChannel(ABC):
             self._watch_output(bool(out))
         if out is not None and not out:
             self._out = None
-        if self._closing and not self._out:
+        if self._closing and not self._out and not (self._tls is not None and self._tls.shaking_hands):
             self._shut_down()
         self._look_at_marks()
 

@@ -22,12 +22,13 @@ _READ = 16384  # a TLS record holds no more
 class TLSPump:
     """One TLS session. The handshake starts by itself; what is written before its end is kept for it."""
 
-    __slots__ = ("_early", "_incoming", "_outgoing", "_ready", "session")
+    __slots__ = ("_closing", "_early", "_incoming", "_outgoing", "_ready", "session")
 
     def __init__(self, tls: TLS) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._early: list[bytes] | None = []
+        self._closing = False
         self._ready: list[bytes] = []
         self.session = tls.context.wrap_bio(
             self._incoming, self._outgoing, server_side=tls.server_side, server_hostname=tls.server_hostname
@@ -59,8 +60,17 @@ class TLSPump:
             self.session.write(view[start : start + SLICE])
             self._drain()
 
+    @property
+    def shaking_hands(self) -> bool:
+        """Whether the handshake is not done, and what was written waits for its end."""
+        return self._early is not None
+
     def close(self) -> None:
-        """Say that nothing more will come (RFC 8446 6.1); once, and without waiting for the answer."""
+        """Say that nothing more will come (RFC 8446 6.1); once, and without waiting for the answer.
+
+        During the handshake it is said after that, behind what was written.
+        """
+        self._closing = True
         if self._early is None:
             with contextlib.suppress(ssl.SSLError):  # the answer has not come: the socket's end says the same
                 self.session.unwrap()
@@ -98,6 +108,8 @@ class TLSPump:
         early, self._early = self._early or (), None
         for each in early:
             self.write(each)
+        if self._closing:
+            self.close()
         return True
 
     def _drain(self) -> None:
