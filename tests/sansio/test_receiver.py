@@ -283,6 +283,21 @@ def test_a_bomb_stays_within_the_limit(codec: Codec) -> None:
     assert retained(feed())[1] <= MIB + 64 * KIB + 4 * len(data)
 
 
+@pytest.mark.parametrize("size", [1, 4, 1000])
+def test_of_two_faults_in_a_compressed_message_one_is_reported(codec: Codec, size: int) -> None:
+    """A message that is no text, and too long or no DEFLATE further on, fails once in every cut, as one of these."""
+    body = Compressor(level=0).message(b"12345\xff7890")
+    for limits, wire, faults in (
+        (limited(6), body, {Violation.TEXT_INVALID, Violation.MESSAGE_TOO_BIG}),
+        (UNLIMITED, body[:-1] + b"\x06", {Violation.TEXT_INVALID, Violation.DEFLATE_INVALID}),
+    ):
+        data = PEER.frame(TEXT, wire, rsv=4)
+        vector = PEER.vector("", data, limits=limits, compression=DEFLATE)
+        items = receive(codec, vector, (data[at : at + size] for at in range(0, len(data), size)))
+        assert [opcode for opcode, _ in items] == [VIOLATION]
+        assert items[0][1] in faults
+
+
 def test_compressed_fragments_take_little_memory(codec: Codec) -> None:
     """An unfinished compressed message holds what it inflates to, once, beside zlib's window."""
     size = MIB // 2

@@ -369,6 +369,9 @@ def _inflated_limits(peer: Peer) -> Iterator[Vector]:
     yield vector(
         "a limit met in fragments", data, Violation.MESSAGE_TOO_BIG, limits=limited(39), compression=NO_TAKEOVER
     )
+    body = Compressor(level=0).message(b"12345\xff7890")
+    yield vector("bad text after the limit", frame(TEXT, body, rsv=4), Violation.MESSAGE_TOO_BIG,
+                 limits=limited(5), compression=DEFLATE)  # fmt: skip
     body = Compressor().message(bytes(2_000_000))
     assert len(body) * 900 < 2_000_000
     yield vector("a high ratio within the limit", frame(BINARY, body, rsv=4), (BINARY, bytes(2_000_000)),

@@ -7,7 +7,9 @@ until it returns None. Three rules shape it:
   that was right before it, and nothing is read after that or after a close frame.
 * A frame is judged by its head alone, before a byte of its payload is kept.
 * An unfinished message is unmasked, inflated and checked for UTF-8 as its bytes
-  arrive, so that a fault is reported at the byte where it stands.
+  arrive, so that a fault is reported at the byte where it stands. (Of two faults
+  in one compressed message it is the one that inflation meets first: which one,
+  may depend on how the bytes were cut.)
 """
 
 from __future__ import annotations
