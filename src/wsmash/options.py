@@ -10,15 +10,16 @@ from __future__ import annotations
 import functools
 import inspect
 import ssl as tls
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import isfinite
 from os import PathLike
 from socket import socket
+from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
 
 from .grammar import is_token
-from .urls import WebSocketURL, parse_url
+from .urls import WebSocketURL, parse_url, split_host
 
 if TYPE_CHECKING:
     from .sansio.head import Request, Response
@@ -72,6 +73,8 @@ class Deflate:
     def __post_init__(self) -> None:
         _check_int("level", self.level, 1, 9)
         _check_int("threshold", self.threshold, 0)
+        _check_bool("server_no_context_takeover", self.server_no_context_takeover)
+        _check_bool("client_no_context_takeover", self.client_no_context_takeover)
         _check_int("server_max_window_bits", self.server_max_window_bits, 9, 15)
         _check_int("client_max_window_bits", self.client_max_window_bits, 9, 15)
 
@@ -201,6 +204,13 @@ class ClientOptions(ConnectionOptions):
                 raise ValueError("auth must be (user, password), two strings, with no colon in the user")
         elif self.auth is not None and not isinstance(self.auth, str):
             raise TypeError(f"auth must be (user, password), a bearer token or None, not {type(self.auth).__name__}")
+        if self.ssl is not None and self.ssl.protocol == tls.PROTOCOL_TLS_SERVER:
+            raise ValueError("ssl must be a context for a client, and is one for servers (PROTOCOL_TLS_SERVER)")
+        _check_type("headers", self.headers, (Mapping, list, tuple), "a mapping or a list of pairs", shows=False)
+        _check_type("cookies", self.cookies, (Mapping, NoneType), "a mapping of str to str or None", shows=False)
+        for name, value in (self.cookies or {}).items():
+            _check_type(f"cookie {name!r}", value, (str,), "a str", shows=False)
+        _check_type("unix", self.unix, (str, PathLike, NoneType), "a path or None")
 
     @property
     def address(self) -> WebSocketURL:
@@ -266,16 +276,30 @@ class ServerOptions(ConnectionOptions):
             _check_seconds("message_rate", self.message_rate)
         for name in ("path", "health_path"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, str) and value.startswith("/")):
+            if value is None and name == "health_path":
+                continue
+            if not isinstance(value, str):
+                raise TypeError(f"{name} must be a str, not {value!r}")
+            if not value.startswith("/"):
                 raise ValueError(f"{name} must start with '/', and is {value!r}")
         if self.process_request is not None and not callable(self.process_request):
             raise TypeError(f"process_request must be a function, not {self.process_request!r}")
+        if self.host is not None and not _strings("host", self.host):
+            raise ValueError("host must name an address at least; None is every interface")
+        _check_type("unix", self.unix, (str, PathLike, NoneType), "a path or None")
+        _check_type("sock", self.sock, (socket, NoneType), "a socket or None")
         if self.unix is not None and self.sock is not None:
             raise ValueError("unix and sock are two places to listen: give one of them")
+        _check_type("static", self.static, (str, PathLike, Mapping, NoneType), "a folder, folders by prefix or None")
+        _check_bool("reuse_port", self.reuse_port)
+        if self.ssl is not None and self.ssl.protocol == tls.PROTOCOL_TLS_CLIENT:
+            raise ValueError("ssl must be a context for a server, and is one for clients (PROTOCOL_TLS_CLIENT)")
         object.__setattr__(self, "protocols", check_protocols(self.protocols))
         object.__setattr__(self, "origins", _strings("origins", self.origins))
+        _check_each("origins", self.origins, _is_origin, "such as 'https://example.com', '*' or 'null'")
         if self.allowed_hosts is not None:
             object.__setattr__(self, "allowed_hosts", _strings("allowed_hosts", self.allowed_hosts))
+            _check_each("allowed_hosts", self.allowed_hosts, _is_host, "such as 'example.com' or 'example.com:8080'")
 
 
 def takes(options: Callable[P, Made]) -> Callable[[Callable[[S, Made], None]], Callable[Concatenate[S, P], None]]:
@@ -349,8 +373,39 @@ def _check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, and is {value!r}")
 
 
-def _strings(name: str, value: str | Sequence[str]) -> tuple[str, ...]:
-    found = (value,) if isinstance(value, str) else tuple(value)
+def _check_bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+
+
+def _check_type(name: str, value: object, types: tuple[type, ...], allowed: str, *, shows: bool = True) -> None:
+    if not isinstance(value, types):
+        raise TypeError(f"{name} must be {allowed}, not {repr(value) if shows else type(value).__name__}")
+
+
+def _check_each(name: str, values: Iterable[str], is_right: Callable[[str], bool], allowed: str) -> None:
+    for value in values:
+        if not is_right(value):
+            raise ValueError(f"{name} must hold {allowed}, and {value!r} is none")
+
+
+def _is_origin(text: str) -> bool:
+    scheme, separator, place = text.partition("://")
+    return text in ("*", "null") or bool(scheme and separator and _is_host(place))
+
+
+def _is_host(text: str) -> bool:
+    try:
+        split_host(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _strings(name: str, value: object) -> tuple[str, ...]:
+    found: tuple[Any, ...] = (value,)
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        found = tuple(value)
     if not all(isinstance(item, str) for item in found):
         raise TypeError(f"{name} must be a str or a sequence of str, not {value!r}")
     return found

@@ -1,5 +1,5 @@
 """What the tests of drivers and channels share."""
 
-from fixtures.driver import bench
+from fixtures.driver import bench, driver
 
-__all__ = ["bench"]
+__all__ = ["bench", "driver"]
