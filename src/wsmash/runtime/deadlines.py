@@ -80,10 +80,14 @@ class Wheel:
             heapq.heappush(self._ticks, tick)
         slot[entry] = None
 
-    def _arm(self) -> None:
+    def _first(self) -> int | None:
+        """The next slot that anybody stands in."""
         while self._ticks and not self._slots[self._ticks[0]]:
             del self._slots[heapq.heappop(self._ticks)]
-        first = self._ticks[0] if self._ticks else None
+        return self._ticks[0] if self._ticks else None
+
+    def _arm(self) -> None:
+        first = self._first()
         if self._timer is not None:
             if first is not None and self._armed <= first:
                 return
@@ -95,15 +99,23 @@ class Wheel:
             self._timer = self._loop.call_later(delay, self._turn)
 
     def _turn(self) -> None:
-        self._timer = None
         now = self.clock()
-        while self._ticks and self._ticks[0] <= now * TICKS_PER_SECOND:
-            tick = heapq.heappop(self._ticks)
-            for entry in self._slots.pop(tick):
-                if entry.tick != tick:
-                    continue  # another entry's deadline made this one forgotten, or moved it
-                entry.tick = -1
-                again = entry.due(now)
-                if again is not None:
-                    self.ask(entry, again)
-        self._arm()
+        try:
+            while (tick := self._first()) is not None and tick <= now * TICKS_PER_SECOND:
+                self._ask_all(tick, now)
+        finally:
+            # Until here the timer that has fired kept `ask` from setting another.
+            self._timer = None
+            self._arm()
+
+    def _ask_all(self, tick: int, now: float) -> None:
+        slot = self._slots[tick]
+        # Those that come after one that raises stay in their slot, and are asked at the next turn.
+        for entry in tuple(slot):
+            if entry.tick != tick:
+                continue  # another entry's deadline made this one forgotten, or moved it
+            del slot[entry]
+            entry.tick = -1
+            again = entry.due(now)
+            if again is not None:
+                self.ask(entry, again)
