@@ -10,6 +10,12 @@ from typing import Literal
 import wsmash
 from interop.wire import Peer, Setting, Wire
 
+LONGEST = 30
+"""Seconds that a test may take."""
+
+CLOSE_TIMEOUT = 2 * LONGEST
+"""Longer than the test, so that an end for which the peer does nothing fails it, and doesn't just come late."""
+
 Ours = Literal["client", "server"]
 Pair = tuple[wsmash.WebSocketConnection, Wire]
 
@@ -17,7 +23,7 @@ Pair = tuple[wsmash.WebSocketConnection, Wire]
 @asynccontextmanager
 async def pair(peer: Peer, ours: Ours, setting: Setting) -> AsyncIterator[Pair]:
     """Connect our client to the peer's server, or the peer's client to our server."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(LONGEST):
         async with (our_client if ours == "client" else our_server)(peer, setting) as both:
             yield both
 
@@ -37,6 +43,7 @@ async def our_client(peer: Peer, setting: Setting) -> AsyncIterator[Pair]:
             f"{setting.scheme}://localhost:{port}/",
             setting.offered,
             compression="deflate" if setting.deflate else None,
+            close_timeout=CLOSE_TIMEOUT,
             ssl=setting.tls.client if setting.tls else None,
         )
         try:
@@ -61,6 +68,7 @@ async def our_server(peer: Peer, setting: Setting) -> AsyncIterator[Pair]:
         port=0,
         protocols=setting.spoken,
         compression="deflate" if setting.deflate else None,
+        close_timeout=CLOSE_TIMEOUT,
         ssl=setting.tls.server if setting.tls else None,
     ) as server:
         server.on("connection", connected)
