@@ -90,7 +90,7 @@ def wheel(loop: FakeLoop) -> Wheel:
 
 @pytest.mark.parametrize("delay", [0.0, 0.001, TICK, 0.1, 0.5, 1.0, 3.99, 4.0, 4.01, 10.0, 20.3, 60.0, 86400.0])
 def test_asked_once_and_never_early(loop: FakeLoop, wheel: Wheel, delay: float) -> None:
-    """An entry is asked once, at its moment or a little later: a tick, or a quarter of a second where it was far off."""
+    """An entry is asked once, at its moment or a little later: a tick, or a quarter of a second from afar."""
     entry = Asked()
     wheel.ask(entry, 1000 + delay)
     assert len(wheel) == 1

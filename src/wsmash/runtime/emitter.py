@@ -39,7 +39,7 @@ class Emitter:
 
     def _store(self, slot: str, callback: Callback) -> None:
         if not callable(callback):
-            raise TypeError(f"a callback must be callable, and {callback!r} is not")
+            raise TypeError(f"a callback must be callable, and {callback!r:.75} is not")
         stored = getattr(self, slot)
         setattr(self, slot, callback if stored is None else (*as_tuple(stored), callback))
 
@@ -57,7 +57,7 @@ class Emitter:
 
     def _slot(self, event: str) -> str:
         if event not in self.EVENTS:
-            raise ValueError(f"no event is named {event!r}: the events are {', '.join(self.EVENTS)}")
+            raise ValueError(f"no event is named {event!r:.75}: the events are {', '.join(self.EVENTS)}")
         return f"_on_{event}"
 
 
