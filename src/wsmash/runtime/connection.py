@@ -88,6 +88,16 @@ class WebSocketConnection(Lifecycle, ABC):
         """
         return self._add_callback(event, callback)
 
+    def off(self, event: str, callback: Callback) -> None:
+        """Remove one callback that equals the one given; one that is not there is ignored.
+
+        Raises:
+            ValueError: there is no such event.
+        """
+        super().off(event, callback)
+        if self._inbox is not None and self._inbox.unwanted and not self._opening:
+            self._resume_after_inbox()  # nobody listens: the pause that waits for a listener would be for ever
+
     def _store(self, slot: str, callback: Callback) -> None:
         inbox = self._inbox if slot == "_on_message" else None
         if inbox is not None and inbox.pulled:

@@ -118,7 +118,7 @@ def send_fragments(connection: WebSocketConnection, pieces: Pieces) -> Action[No
     """See `WebSocketConnection.send_fragments`.
 
     A message begins at the call, so that what is sent after it comes after it;
-    that of an asynchronous iterable begins with its first piece.
+    that of an asynchronous iterable begins when its first piece comes.
     """
     message = _Fragments(connection, pieces)
     if message.first and message.begin():
@@ -129,7 +129,12 @@ def send_fragments(connection: WebSocketConnection, pieces: Pieces) -> Action[No
 
 
 class _Fragments:
-    """One message in fragments. A piece is held back, so that the last one can be sent as the last."""
+    """One message in fragments.
+
+    A piece of a plain iterable is held back until there is another, so that the last
+    one can be sent as the last. Those of an asynchronous one are sent as they come,
+    which may be slowly, and an empty frame ends the message.
+    """
 
     def __init__(self, connection: WebSocketConnection, pieces: Pieces) -> None:
         self._connection = connection
@@ -171,7 +176,8 @@ class _Fragments:
         if isinstance(self._pieces, AsyncIterable):
             async for piece in self._pieces:
                 await self._room()
-                self._add(piece)
+                self._take(piece)
+                self._send(final=False)
         else:
             for part in self._pieces:
                 await self._room()
@@ -200,6 +206,11 @@ class _Fragments:
             await self._connection._need_outbox().room()
 
     def _add(self, piece: object) -> None:
+        if self._opcode >= 0:
+            self._send(final=False)
+        self._take(piece)
+
+    def _take(self, piece: object) -> None:
         if isinstance(piece, str):
             opcode, payload = Opcode.TEXT, piece.encode()
         elif isinstance(piece, (bytes, bytearray, memoryview)):
@@ -210,8 +221,6 @@ class _Fragments:
             self._opcode = opcode
         elif opcode != self._opcode:
             raise TypeError("the fragments of one message are all str or all bytes")
-        else:
-            self._send(final=False)
         self._held = payload
 
     def _send(self, *, final: bool) -> None:
@@ -219,4 +228,5 @@ class _Fragments:
         connection._check_open()
         opcode = Opcode.CONTINUATION if self._started else max(self._opcode, Opcode.TEXT)  # no pieces: an empty text
         self._started = True
-        connection._put(opcode, self._held, final=final)
+        held, self._held = self._held, b""
+        connection._put(opcode, held, final=final)

@@ -321,14 +321,15 @@ class StreamChannel(ABC):
         most = self._limits.max_write_buffer
         if most is None:
             return False
-        if self._corked and self._buffered() + size > most:
+        # What is held back until the last fragment of a message is no fault of the peer's, but bounded all the same.
+        held = 0 if self._sender is None else self._sender.held
+        if self._corked and held + self._buffered() + size > most:
             self._flush()  # gathered is not the same as not taken
-        waiting = self._buffered()
+        waiting = held + self._buffered()
         return waiting > 0 and waiting + size > most
 
     def _buffered(self) -> int:
-        held = 0 if self._sender is None else self._sender.held
-        return held if self._out is None else held + len(self._out)
+        return 0 if self._out is None else len(self._out)
 
     def _measure(self) -> int:
         waiting = self._buffered()
