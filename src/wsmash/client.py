@@ -101,17 +101,19 @@ class WebSocketClient(WebSocketConnection):
         """One attempt; every way that it can fail ends in `_failed`."""
         options = self.options
         opening: ClientOpening | None = None
+        refused: asyncio.Future[None] = outcome.get_loop().create_future()
         try:
             async with asyncio.timeout(options.open_timeout) as limit:
                 address = options.address
                 sock = await (dial(address.host, address.port) if options.unix is None else dial_unix(options.unix))
                 key = base64.b64encode(secrets.token_bytes(16)).decode()
                 self._sent = self._request_head(key)
-                opening = ClientOpening(key, options, tuple(options.protocols), self._accepted, outcome)
+                opening = ClientOpening(key, options, tuple(options.protocols), self._accepted, refused)
                 opening.channel = self._owner.environment.driver.attach(sock, opening, self._tls())
                 opening.channel.write(self._sent)
-                await asyncio.wait([outcome])
-            outcome.result()
+                await asyncio.wait([outcome, refused], return_when=asyncio.FIRST_COMPLETED)
+            if refused.done():
+                refused.result()
         except asyncio.CancelledError:
             if opening is not None and opening.channel is not None and self._channel is None:
                 opening.channel.abort()
@@ -121,12 +123,17 @@ class WebSocketClient(WebSocketConnection):
                 return  # open, and only its open callbacks took too long
             if opening is not None and opening.channel is not None:
                 opening.channel.abort()
-            if isinstance(error, TimeoutError) and limit.expired():
+            refusal = None if opening is None else opening.refusal()
+            if isinstance(error, TimeoutError) and limit.expired() and refusal is not None:
+                error = refusal  # all but the end of its body was there
+            elif isinstance(error, TimeoutError) and limit.expired():
                 text = f"the connection to {options.address.redacted} was not open within {options.open_timeout} s"
                 late = OpenTimeout(text)
                 late.__cause__ = error
                 error = late
             self._failed(outcome, error)
+        finally:
+            refused.cancel()  # what the opening hears from now on is of no interest
 
     def _tls(self) -> TLS | None:
         address, context = self.options.address, self.options.ssl
@@ -173,27 +180,29 @@ class WebSocketClient(WebSocketConnection):
         if not isinstance(error, WebSocketError):
             unforeseen, error = error, ConnectError(f"cannot connect: {error}")
             error.__cause__ = unforeseen
-        if not outcome.done():
-            outcome.set_exception(error)
-        heard = self._on_error is not None
+        self._attempt = None
+        heard, action = self._on_error is not None, self._connecting
         self._fire_error(error)
-        self._owner.environment.loop.call_soon(self.lost, error)
-        if not heard:
-            self._owner.environment.loop.call_soon(self._report, error)
+        loop = self._owner.environment.loop
+        loop.call_soon(self.lost, error)
 
-    def _report(self, error: Exception) -> None:
-        if self._connecting is not None and not self._connecting.awaited:
-            logger.error("%s: %s", self, error)
+        def tell() -> None:
+            # After the events, so that who awaits `connect` finds the client closed and may connect it again.
+            if not outcome.done():
+                outcome.set_exception(error)
+            if not heard and action is not None and not action.awaited:
+                logger.error("%s: %s", self, error)
+
+        loop.call_soon(tell)
 
     def _abandon(self) -> Action[None]:
         """`close` while connecting: no `error`, and who awaits `connect` gets `ConnectionClosed`."""
         if self._context is None or self._connecting is None or self._life is not Life.CONNECTING:
             return DONE
         self._owner.environment.check_thread("close")
-        if self._connecting.future.done():
+        if self._attempt is None:
             return Pending(self._wait_for(0))  # it has failed, and its events are on their way
-        if self._attempt is not None:
-            self._attempt.cancel()
+        self._attempt.cancel()
         closing = self._need_closing()
         closing.why = "closed before it was open"
         outcome = self._connecting.future

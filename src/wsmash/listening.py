@@ -32,10 +32,20 @@ async def open_sockets(options: ServerOptions) -> list[socket.socket]:
         sockets = [_bind_unix(os.fspath(options.unix))]
     else:
         sockets = await _bind_hosts(options)
-    for sock in sockets:
-        sock.listen(options.backlog)
-        sock.setblocking(False)
+    try:
+        for sock in sockets:
+            sock.listen(options.backlog)
+            sock.setblocking(False)
+    except OSError:
+        close_all(sockets)
+        raise
     return sockets
+
+
+def close_all(sockets: list[socket.socket]) -> None:
+    """Let go of sockets that are not listened on after all."""
+    for sock in sockets:
+        sock.close()
 
 
 def remove_unix(options: ServerOptions) -> None:
@@ -60,7 +70,11 @@ async def _bind_hosts(options: ServerOptions) -> list[socket.socket]:
     hosts = [options.host] if options.host is None or isinstance(options.host, str) else list(options.host)
     addresses: dict[tuple[int, Any], None] = {}
     for host in hosts:
-        found = await loop.getaddrinfo(host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        try:
+            found = await loop.getaddrinfo(host, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        except (OSError, UnicodeError) as error:
+            number, what = (error.errno, error.strerror) if isinstance(error, OSError) else (None, error)
+            raise OSError(number, f"cannot look up {host}: {what}") from error
         addresses.update(dict.fromkeys((family, address) for family, _, _, _, address in found))
     for left in reversed(range(_TRIES_FOR_ONE_PORT)):
         try:
@@ -90,8 +104,7 @@ def _bind_all(addresses: list[tuple[int, Any]], options: ServerOptions) -> list[
         if not sockets:
             raise absent or OSError(errno.EADDRNOTAVAIL, f"no address to listen on for {options.host!r}")
     except BaseException:
-        for sock in sockets:
-            sock.close()
+        close_all(sockets)
         raise
     return sockets
 
@@ -133,6 +146,7 @@ def _is_stale(path: str) -> bool:
     except FileNotFoundError:
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a server whose queue is full is alive too
         try:
             probe.connect(path)
         except ConnectionRefusedError:

@@ -87,10 +87,10 @@ class Reception:
     def _decide(self, endpoint: Endpoint | None, request: Request, head: ParsedHead) -> Answer | Awaitable[Answer]:
         if is_upgrade(head):
             return self._decide_upgrade(endpoint, request, head)
-        if request.path == self._options.health_path:
-            return Response(503, "stopping\n") if self.closed else Response(200, "ok\n")
         if request.method not in ("GET", "HEAD"):
             return Response(405, f"{request.method} is not served here\n", [("Allow", "GET, HEAD")])
+        if request.path == self._options.health_path:
+            return Response(503, "stopping\n") if self.closed else Response(200, "ok\n")
         if self._static is not None:
             return self._serve_file(self._static, endpoint, request)
         return _no_file(endpoint)
@@ -115,8 +115,8 @@ class Reception:
             return Response(403, f"{why}\n")
         if options.max_connections is not None and self.connected.total() >= options.max_connections:
             return Response(503, "the server has as many connections as it takes (max_connections)\n")
-        most = options.max_connections_per_ip
-        if most is not None and self.connected[caller(request)] >= most:
+        most, address = options.max_connections_per_ip, caller(request)
+        if most is not None and address and self.connected[address] >= most:
             return Response(429, "this address has as many connections as it may (max_connections_per_ip)\n")
         return self._admit(endpoint, request, head)
 
@@ -127,7 +127,7 @@ class Reception:
 
 
 def caller(request: Request) -> str:
-    """What connections are counted by: the peer's address without its port."""
+    """What connections are counted by: the peer's address without its port; empty where a Unix socket has none."""
     address = request.remote_address
     return address[0] if isinstance(address, tuple) else ""
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Self, overload
 from .constants import CloseCode, Role
 from .endpoint import Audience, Endpoint, EndpointOwner, Filter, ServerConnection
 from .errors import ConnectionClosed, InvalidState, SlowConsumer
-from .listening import is_loopback_only, open_sockets, remove_unix
+from .listening import close_all, is_loopback_only, open_sockets, remove_unix
 from .options import ServerOptions, check_protocols, takes, with_parameters_of
 from .reception import Reception, caller
 from .routing import Router
@@ -39,6 +39,9 @@ CLOSE_BATCH = 256
 
 CLOSE_PAUSE = 0.01
 """That moment, in seconds."""
+
+LAST_REQUESTS = 1.0
+"""Seconds in which clients that had connected when a stop began may say what they want; the answer is 503."""
 
 ACCEPT_PAUSE = 1.0
 """Seconds without accepting, after the system had no descriptor or memory for a connection."""
@@ -79,6 +82,7 @@ class WebSocketServer(Emitter):
         self._start_task: asyncio.Task[None] | None = None
         self._stopping: Pending[None] | None = None
         self._sockets: list[socket] = []
+        self._port: int | None = None
         self._listeners: list[Listener] = []
         self._reception: Reception | None = None
         self._everyone: Audience | None = None
@@ -160,10 +164,7 @@ class WebSocketServer(Emitter):
     @property
     def port(self) -> int:
         """The port listened on, or the one asked for while there is none; 0 for a Unix socket."""
-        if not self._sockets:
-            return self._options.port
-        address = self._sockets[0].getsockname()
-        return address[1] if self._sockets[0].family != AF_UNIX else 0
+        return self._options.port if self._port is None else self._port
 
     def __repr__(self) -> str:
         return f"<WebSocketServer {self._life.name} port={self.port} clients={self.get_client_count()}>"
@@ -226,10 +227,13 @@ class WebSocketServer(Emitter):
                 loopback_only=is_loopback_only(self._sockets),
             )
         except Exception as error:
+            close_all(self._sockets)
+            self._sockets = []
             self._signal(ServerSignal.FAIL)
             outcome.set_exception(error)
             self._fail(error, reported=False)
             return
+        self._port = 0 if self._sockets[0].family == AF_UNIX else self._sockets[0].getsockname()[1]
         for sock in self._sockets:
             self._listeners.append(environment.driver.listen(sock, self._accepted, self._accept_failed))
         self._signal(ServerSignal.LISTENING)
@@ -365,6 +369,8 @@ class WebSocketServer(Emitter):
                 listener.close()
             if self._reception is not None:
                 self._reception.closed = True
+                for opening in tuple(self._reception.openings):
+                    opening.hurry(LAST_REQUESTS)
             # Who calls this from a callback is not waited for: that would never end.
             self._stopping = Pending(self._environment.run(self._stop(_current_task())))
         return self._stopping
@@ -378,8 +384,9 @@ class WebSocketServer(Emitter):
             logger.warning("%s: shutdown_timeout is over; what is left is aborted", self)
             self.abort(caller)
             await self._callbacks_done(caller)
-        remove_unix(self._options)
-        self._listeners, self._sockets = [], []
+        if self._sockets:
+            remove_unix(self._options)
+        self._listeners, self._sockets, self._port = [], [], None
         self._starting = None
         self._signal(ServerSignal.GONE)
         if self._main._owner is not None and self._context is not None:

@@ -104,12 +104,22 @@ class ServerOpening:
             self._deadline = wheel.clock() + timeout
             wheel.ask(self, self._deadline)
 
+    def hurry(self, timeout: float) -> None:
+        """The server is stopping: what is not a whole request yet has so many seconds to become one."""
+        if self._reader is not None and self._task is None:
+            now = self._environment.wheel.clock()
+            self._ask(timeout if self._deadline is None else min(timeout, self._deadline - now))
+
     def due(self, now: float) -> float | None:
         """The time is up: for the opening, or for the drain after an answer."""
         if self._deadline is not None and now < self._deadline:
             return self._deadline
-        if self._reader is not None and self._heard:
-            self.respond(Response(408, "the request was not complete within open_timeout\n"))
+        if self._reader is not None and self._task is not None:
+            logger.warning("a request found no answer within open_timeout: process_request takes too long")
+            self._task.cancel()
+            self.respond(Response(503, "no answer was found in time\n"))
+        elif self._reader is not None and self._heard:
+            self.respond(Response(408, "the request was not complete in time\n"))
         elif self._channel is not None:
             self._channel.abort()
         return None
@@ -129,6 +139,7 @@ class ServerOpening:
             channel.pause_reading()
             parsed = parse_request(head)
         except BadHead as error:
+            logger.debug("a request was refused: %s", error)
             self.respond(Response(error.status, f"{error}\n"))
             return
         info = channel.info()
@@ -287,15 +298,22 @@ class ClientOpening:
                 error.args = (f"{error}: {shown(first, 200)}",)
             raise
 
+    def refusal(self) -> HandshakeError | None:
+        """What a server that said no, and has not come to the end of it, has said."""
+        try:
+            if self._body is not None:
+                self._refused()
+        except HandshakeError as error:
+            return error
+        return None
+
     def lost(self, error: Exception | None) -> None:
         """The server has gone."""
         if self._outcome.done():
             return
-        if self._body is not None:
-            try:
-                self._refused()
-            except HandshakeError as refusal:
-                self._outcome.set_exception(refusal)
+        refusal = self.refusal()
+        if refusal is not None:
+            self._outcome.set_exception(refusal)
         elif isinstance(error, ssl.SSLError):
             failure = ConnectError(f"TLS failed: {error.reason or error}: {error}", errno=error.errno, causes=[error])
             failure.__cause__ = error
