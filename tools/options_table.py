@@ -67,7 +67,10 @@ def document() -> str:
     of_client = {each.name: each.default for each in fields(ClientOptions)}
     of_server = {each.name: each.default for each in fields(ServerOptions)}
     lines = ["| option | client | server | meaning |", "|---|---|---|---|"]
-    lines += [f"| `{name}` | {shown(name, of_client[name])} | {shown(name, of_server[name])} | {text[name]} |" for name in both]
+    lines += [
+        f"| `{name}` | {shown(name, of_client[name])} | {shown(name, of_server[name])} | {text[name]} |"
+        for name in both
+    ]
     return "\n\n".join(
         [
             HEAD.strip(),
@@ -78,7 +81,7 @@ def document() -> str:
             "## Of servers",
             table(ServerOptions, [name for name in of_server if name not in both]),
             "## Of compression",
-            "`compression=wsmash.Deflate(...)`; `compression=\"deflate\"` stands for one with these defaults.",
+            '`compression=wsmash.Deflate(...)`; `compression="deflate"` stands for one with these defaults.',
             table(Deflate, [each.name for each in fields(Deflate)]),
         ]
     ) + "\n"
