@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import threading
 from collections.abc import Callable, Iterator
 
 from .client import WebSocketClient
@@ -53,8 +54,8 @@ async def _serve(server: WebSocketServer) -> None:
         except Exception:
             if server._on_error is None:
                 raise
-            return
         await server.wait_closed()
+        await server.callbacks_done()
 
 
 async def _talk(client: WebSocketClient) -> None:
@@ -75,7 +76,10 @@ async def _talk(client: WebSocketClient) -> None:
 
 @contextlib.contextmanager
 def _signals(first: Callable[[], object], second: Callable[[], object]) -> Iterator[None]:
-    """Call `first` at the first signal, and `second` at those after it."""
+    """Call `first` at the first signal, and `second` at those after it. Only the main thread hears of signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     loop = asyncio.get_running_loop()
     actions = [first]
 

@@ -88,6 +88,8 @@ class WebSocketServer(Emitter):
         self._everyone: Audience | None = None
         self._alive: dict[Channel, ServerConnection] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._stoppers: set[asyncio.Task[Any]] = set()  # callbacks that stop the server: it does not wait for them
+        self._another: asyncio.Future[None] | None = None  # one more of them
         self._gone: asyncio.Future[None] | None = None  # of a stop that waits for the last connection
         self._closed: asyncio.Future[None] | None = None
 
@@ -232,6 +234,7 @@ class WebSocketServer(Emitter):
             self._signal(ServerSignal.FAIL)
             outcome.set_exception(error)
             self._fail(error, reported=False)
+            environment.loop.call_soon(self._settle_closed)
             return
         self._port = 0 if self._sockets[0].family == AF_UNIX else self._sockets[0].getsockname()[1]
         for sock in self._sockets:
@@ -358,8 +361,14 @@ class WebSocketServer(Emitter):
         """
         if self._life in (ServerLife.NEW, ServerLife.STOPPED) or self._environment is None:
             return DONE
+        self._environment.check_thread("stop")
+        caller = _current_task()
+        if caller in self._tasks:
+            # A callback that may await this is not waited for: that would never end.
+            self._stoppers.add(caller)
+            if self._another is not None and not self._another.done():
+                self._another.set_result(None)
         if self._stopping is None:
-            self._environment.check_thread("stop")
             if self._start_task is not None:
                 self._start_task.cancel()
             if self._starting is not None and not self._starting.future.done():
@@ -371,19 +380,18 @@ class WebSocketServer(Emitter):
                 self._reception.closed = True
                 for opening in tuple(self._reception.openings):
                     opening.hurry(LAST_REQUESTS)
-            # Who calls this from a callback is not waited for: that would never end.
-            self._stopping = Pending(self._environment.run(self._stop(_current_task())))
+            self._stopping = Pending(self._environment.run(self._stop()))
         return self._stopping
 
-    async def _stop(self, caller: asyncio.Task[Any] | None) -> None:
+    async def _stop(self) -> None:
         try:
             async with asyncio.timeout(self._options.shutdown_timeout):
                 await self._close_all()
-                await self._callbacks_done(caller)
+                await self.callbacks_done()
         except TimeoutError:
             logger.warning("%s: shutdown_timeout is over; what is left is aborted", self)
-            self.abort(caller)
-            await self._callbacks_done(caller)
+            self.abort()
+            await self.callbacks_done()
         if self._sockets:
             remove_unix(self._options)
         self._listeners, self._sockets, self._port = [], [], None
@@ -391,6 +399,10 @@ class WebSocketServer(Emitter):
         self._signal(ServerSignal.GONE)
         if self._main._owner is not None and self._context is not None:
             deliver(self._main._owner, self._context, self._on_close, ServerEvent(self), self._callback_failed)
+        self._stoppers.clear()
+        self._settle_closed()
+
+    def _settle_closed(self) -> None:
         if self._closed is not None and not self._closed.done():
             self._closed.set_result(None)
 
@@ -406,19 +418,21 @@ class WebSocketServer(Emitter):
         self._check_gone()
         await self._gone
 
-    async def _callbacks_done(self, caller: asyncio.Task[Any] | None) -> None:
+    async def callbacks_done(self) -> None:
+        """Wait until no callback is running, but for those that stop the server."""
         await asyncio.sleep(0)  # close events that are due fire first
-        while tasks := self._tasks - {caller}:
-            await asyncio.wait(tasks)
+        while tasks := self._tasks - self._stoppers:
+            self._another = asyncio.get_running_loop().create_future()
+            await asyncio.wait({*tasks, self._another}, return_when=asyncio.FIRST_COMPLETED)
 
-    def abort(self, caller: asyncio.Task[Any] | None = None) -> None:
-        """Drop every connection as it is, and cancel the callbacks that run, but for the caller's."""
+    def abort(self) -> None:
+        """Drop every connection as it is, and cancel the callbacks that run, but for those that stop the server."""
         for channel in tuple(self._alive):
             channel.abort()
         if self._reception is not None:
             for opening in tuple(self._reception.openings):
                 opening.abort()
-        for task in self._tasks - {caller}:
+        for task in self._tasks - self._stoppers:
             task.cancel()
 
     async def wait_closed(self) -> None:
