@@ -458,10 +458,11 @@ class Lifecycle(Emitter):
         if context is None or self._life is not Life.LOST:
             return  # fired already, and perhaps connected again
         self._context = None
-        closing = self._need_closing()
+        closing, waiting = self._need_closing(), self._closed
         event = CloseEvent(self._me, *closing.outcome, closing.sent, closing.received)
         deliver(self._owner, context, self._on_close, event, self._close_callback_failed)
-        self._settle(1)
+        if waiting is not None and not waiting[1].done():
+            waiting[1].set_result(None)  # of this life: a callback may have connected again
 
     def _settle(self, stage: int) -> None:
         if self._closed is not None and not self._closed[stage].done():
