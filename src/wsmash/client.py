@@ -17,7 +17,7 @@ from ._version import __version__
 from .constants import CloseCode, Role, State
 from .errors import ConnectError, ConnectionClosed, InvalidState, OpenTimeout, WebSocketError
 from .options import ClientOptions, takes, with_parameters_of
-from .runtime.actions import DONE, Action, Pending
+from .runtime.actions import DONE, Action, Pending, retrieve
 from .runtime.connection import WebSocketConnection
 from .runtime.environment import current_environment
 from .runtime.opening import ClientOpening
@@ -102,6 +102,7 @@ class WebSocketClient(WebSocketConnection):
         options = self.options
         opening: ClientOpening | None = None
         refused: asyncio.Future[None] = outcome.get_loop().create_future()
+        refused.add_done_callback(retrieve)
         try:
             async with asyncio.timeout(options.open_timeout) as limit:
                 address = options.address
@@ -161,6 +162,9 @@ class WebSocketClient(WebSocketConnection):
 
     def _accepted(self, channel: Channel, head: ParsedHead, agreement: Agreement, rest: bytes) -> None:
         """The server has said yes."""
+        if self._life is not Life.CONNECTING:
+            channel.abort()  # and the client, in this very turn, no
+            return
         options = self.options
         compression = None
         if agreement.deflate is not None and options.deflate is not None:

@@ -69,7 +69,7 @@ class Pending(Action[T], Generic[T]):
         self.future = future
         self._on_cancel = on_cancel
         self.awaited = False
-        future.add_done_callback(_retrieve)
+        future.add_done_callback(retrieve)
 
     def __await__(self) -> Generator[Any, Any, T]:
         self.awaited = True
@@ -168,7 +168,7 @@ def _driver() -> object:
         return None
 
 
-def _retrieve(future: asyncio.Future[Any]) -> None:
+def retrieve(future: asyncio.Future[Any]) -> None:
     """Look at the outcome, so that asyncio never reports it as never retrieved."""
     if not future.cancelled():
         future.exception()
