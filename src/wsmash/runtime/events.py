@@ -9,6 +9,7 @@ from ..errors import ClosePair
 
 if TYPE_CHECKING:
     from ..sansio.head import Request
+    from ..server import WebSocketServer
     from .connection import WebSocketConnection
 
 T = TypeVar("T")
@@ -144,6 +145,9 @@ class ServerEvent:
     """
 
     __slots__ = ("error", "server")
+
+    server: WebSocketServer
+    error: Exception | None
 
     def __init__(self, server: Any, error: Exception | None = None) -> None:
         _set(self, "server", server)
