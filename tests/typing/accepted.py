@@ -1,0 +1,201 @@
+"""Uses of the public interface that a strict type checker must accept; nothing here is run."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict, assert_type
+
+import wsmash
+
+
+@dataclass
+class Point:
+    """A message's type."""
+
+    x: int
+
+
+class Move(TypedDict):
+    """Another."""
+
+    to: int
+
+
+# Constants, errors, URLs
+
+state: wsmash.State = wsmash.STATES.OPEN
+assert_type(wsmash.CLOSE_CODES(1000), wsmash.CloseCode)
+assert_type(wsmash.is_valid_url("ws://a"), bool)
+assert_type(wsmash.http_to_ws_url("http://a"), str)
+wsmash.is_valid_url(None)
+errors: list[type[wsmash.WebSocketError]] = [
+    wsmash.ConnectError,
+    wsmash.ConnectionClosed,
+    wsmash.HandshakeError,
+    wsmash.InvalidMessage,
+    wsmash.InvalidState,
+    wsmash.InvalidURL,
+    wsmash.MessageTooBig,
+    wsmash.OpenTimeout,
+    wsmash.ProtocolError,
+    wsmash.SlowConsumer,
+]
+
+# A client with callbacks
+
+client = wsmash.create_client(
+    "wss://example.com/feed",
+    ["chat", "superchat"],
+    headers={"X-A": "1"},
+    cookies={"session": "x"},
+    auth=("user", "password"),
+    open_timeout=None,
+    compression=wsmash.Deflate(level=1),
+    ssl=ssl.create_default_context(),
+)
+assert_type(client, wsmash.WebSocketClient)
+assert_type(wsmash.WebSocketClient("ws://a", "chat"), wsmash.WebSocketClient)
+assert_type(client.get_state(), wsmash.State)
+assert_type(client.is_open(), bool)
+assert_type(client.get_url(), str)
+assert_type(client.get_protocols(), tuple[str, ...])
+assert_type(client.subprotocol, str | None)
+assert_type(client.latency, float | None)
+
+
+@client.on("open")
+def opened(event: wsmash.OpenEvent) -> None:
+    """A plain callback may leave what `send` returns alone."""
+    event.client.send("text")
+    event.client.send(b"bytes")
+    event.client.send({"any": "json"})
+    event.client.send(Point(1), key="point", compress=False)
+
+
+@client.on("message")
+async def received(event: wsmash.MessageEvent) -> None:
+    """A coroutine callback may await it."""
+    assert_type(event.data, str | bytes)
+    assert_type(event.json(Point), Point)
+    assert_type(event.json(Move), Move)
+    await event.client.send(event.data)
+    await event.client.send_json(None)
+
+
+@client.on("close")
+def closed(event: wsmash.CloseEvent) -> None:
+    """The fields of a close."""
+    assert_type(event.code, int)
+    assert_type(event.reason, str)
+    assert_type(event.was_clean, bool)
+    assert_type(event.sent, tuple[int, str] | None)
+
+
+client.on("error", lambda event: print(event.error, event.client))
+client.on("message", lambda event: event.client.send(event.data))
+client.off("open", opened)
+
+
+async def pulled() -> None:
+    """The pull style, and what actions give when they are awaited."""
+    async with wsmash.connect("ws://a", protocols="chat", max_message_size=None) as peer:
+        assert_type(peer, wsmash.WebSocketClient)
+        assert_type(await peer.recv(), str | bytes)
+        async for message in peer:
+            assert_type(message, str | bytes)
+        assert_type(await peer.ping(), float)
+        await peer.send_fragments(["a", "b"])
+        await peer.send_fragments(pieces())
+        await peer.close(wsmash.CloseCode.GOING_AWAY, "bye")
+        await peer.wait_closed()
+    assert_type(await wsmash.connect("ws://a"), wsmash.WebSocketClient)
+    asyncio.create_task(client.connect())  # noqa: RUF006  an action is a coroutine
+    async with asyncio.TaskGroup() as group:
+        group.create_task(client.send("x"))
+    peer.state["user"] = 1
+
+
+async def pieces() -> AsyncIterator[bytes]:
+    """A message's fragments."""
+    yield b"a"
+
+
+# A server
+
+
+def decide(request: wsmash.Request) -> wsmash.Response | None:
+    """A hook."""
+    assert_type(request.path, str)
+    assert_type(request.headers.get("Cookie"), str | None)
+    return None if request.method == "GET" else wsmash.Response(403, "no", {"X-A": "1"})
+
+
+async def decide_later(request: wsmash.Request) -> wsmash.Response | None:
+    """The same as a coroutine."""
+    return decide(request)
+
+
+server = wsmash.create_server(
+    port=0,
+    host=["127.0.0.1", "::1"],
+    path="/rooms/{room}",
+    protocols=("chat",),
+    process_request=decide,
+    origins="*",
+    static={"/": Path("public")},
+    slow_consumer="conflate",
+    message_type=Point,
+    invalid_message=1007,
+)
+assert_type(server, wsmash.WebSocketServer)
+assert_type(wsmash.WebSocketServer(process_request=decide_later), wsmash.WebSocketServer)
+assert_type(server.get_options(), wsmash.ServerOptions)
+assert_type(server.is_started(), bool)
+assert_type(server.port, int)
+assert_type(server.counters, wsmash.Counters)
+
+
+@server.on("connection")
+def connected(event: wsmash.ConnectionEvent) -> None:
+    """The events of a server's connection are those of a client."""
+    room: str = event.request.params["room"]
+    event.client.state["room"] = room
+    event.client.on("message", lambda message: message.client.send(message.data))
+    event.client.on("close", closed)
+
+
+@server.on("error")
+def failed(event: wsmash.ServerEvent) -> None:
+    """The server's own errors."""
+    assert_type(event.error, Exception | None)
+    assert_type(event.server, wsmash.WebSocketServer)
+
+
+async def served() -> None:
+    """Starting, sending to all, stopping."""
+    async with wsmash.create_server() as one:
+        assert_type(one, wsmash.WebSocketServer)
+        assert_type(one.get_clients(), tuple[wsmash.ServerConnection, ...])
+        count: int = one.broadcast("all", lambda peer: peer.state.get("room") == "a")
+        count += await one.broadcast(b"all")
+        other: wsmash.Endpoint = one.endpoint("/other", protocols="x")
+        other.on("connection", connected)
+        other.broadcast({"any": count})
+    await server.start()
+    await server.stop()
+    await server.wait_closed()
+
+
+def takes_any(connection: wsmash.WebSocketConnection) -> Any:
+    """Both ends are connections."""
+    return connection.remote_address
+
+
+takes_any(client)
+takes_any(server.get_clients()[0])
+wsmash.run(server)
+wsmash.run(client)
