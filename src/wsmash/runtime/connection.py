@@ -1,4 +1,4 @@
-"""A WebSocket connection as its user sees it, from open to closed; how it ends is in `lifecycle.py`.
+"""A WebSocket connection as its user sees it; how it lives is in `lifecycle.py`, how it ends in `ending.py`.
 
 `WebSocketConnection` is the base of `WebSocketClient` and of what a server hands
 out. An idle one owns as little as it can: whatever only some connections need (an
