@@ -450,6 +450,26 @@ async def test_cancelling_an_awaited_connect_abandons_it(moment: float) -> None:
         assert record.names == ["close"] and record.last.code == 1006
 
 
+@pytest.mark.parametrize("count", range(14))
+@real
+async def test_cancelling_connect_at_any_moment_leaves_no_connection(count: int) -> None:
+    """A task that was cancelled in the very turn of the success does not leave an open connection behind."""
+    async with serving() as url:
+        client = wsmash.create_client(url)
+
+        async def dial() -> None:
+            await client.connect()
+
+        task = asyncio.create_task(dial())
+        await turns(count)
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            client.close()
+        await client.wait_closed()
+        assert not client.is_open()
+
+
 @real
 async def test_cancelling_one_who_joined_abandons_the_attempt_for_all() -> None:
     """There is one attempt."""

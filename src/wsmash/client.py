@@ -93,7 +93,7 @@ class WebSocketClient(WebSocketConnection):
         self._owner = Owner(environment, self.options, Role.CLIENT, self.counters, patient=self._patient)
         self._context = copy_context()
         outcome: asyncio.Future[None] = environment.loop.create_future()
-        self._connecting = Pending(outcome, on_cancel=self._abandon)
+        self._connecting = Pending(outcome, on_cancel=self.close)
         self._attempt = environment.run(self._dial(outcome))
         return self._connecting
 

@@ -256,8 +256,8 @@ async def test_an_action_cancelled_before_its_task_began_hears_of_it() -> None:
 
 
 @virtual
-async def test_cancelling_hears_nothing_once_the_outcome_is_known() -> None:
-    """What is over cannot be abandoned any more."""
+async def test_an_outcome_that_does_not_reach_its_awaiter_is_abandoned_too() -> None:
+    """Who is cancelled in the turn in which the outcome comes will never know of what there is now."""
     heard: list[str] = []
     future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     task = asyncio.create_task(Pending(future, on_cancel=lambda: heard.append("cancelled")))
@@ -265,7 +265,19 @@ async def test_cancelling_hears_nothing_once_the_outcome_is_known() -> None:
     future.set_result(1)
     task.cancel()
     await idle()
-    assert heard == []
+    assert task.cancelled() and heard == ["cancelled"]
+
+
+@virtual
+async def test_an_outcome_that_was_known_is_not_abandoned() -> None:
+    """A task that is cancelled before it looked at what is long there takes nothing away."""
+    heard: list[str] = []
+    future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    future.set_result(1)
+    task = asyncio.create_task(Pending(future, on_cancel=lambda: heard.append("cancelled")))
+    task.cancel()
+    await idle()
+    assert task.cancelled() and heard == []
 
 
 @virtual

@@ -59,7 +59,8 @@ class Pending(Action[T], Generic[T]):
 
     Args:
         future: its outcome.
-        on_cancel: called when an awaiter is cancelled; None where that ends only the waiting.
+        on_cancel: called when an awaiter is cancelled, even in the turn in which the
+            outcome was to reach it; None where that ends only the waiting.
     """
 
     __slots__ = ("_on_cancel", "_runs", "awaited", "future")
@@ -77,12 +78,12 @@ class Pending(Action[T], Generic[T]):
 
     def throw(self, typ: Any, val: Any = None, tb: Any = None, /) -> Any:
         cancelled = typ is asyncio.CancelledError or isinstance(typ, asyncio.CancelledError)
-        if cancelled and not (self._runs and _driver() in self._runs):
+        if cancelled and not self.future.done() and not (self._runs and _driver() in self._runs):
             self._cancelled()  # its task was cancelled before the first step
         return super().throw(typ, val, tb)
 
     def _cancelled(self) -> None:
-        if self._on_cancel is not None and not self.future.done():
+        if self._on_cancel is not None:
             self._on_cancel()
 
     async def _wait(self) -> T:

@@ -1,0 +1,668 @@
+"""The server, over real sockets: starting, its connections and their events, stopping, and failing to."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import gc
+import logging
+import socket
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+
+import wsmash
+from fixtures.clock import real, turns
+from wsmash.constants import State
+from wsmash.errors import ConnectionClosed, InvalidState
+
+who: ContextVar[str] = ContextVar("who", default="nobody")
+
+
+def make_server(**options: Any) -> wsmash.WebSocketServer:
+    """One on a free port of the loopback."""
+    return wsmash.create_server(**{"host": "127.0.0.1", "port": 0, **options})
+
+
+def url_of(server: wsmash.WebSocketServer) -> str:
+    return f"ws://127.0.0.1:{server.port}/"
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What was logged at ERROR."""
+    return [each for each in caplog.records if each.levelno >= logging.ERROR]
+
+
+class Busy:
+    """A port that is in use."""
+
+    def __enter__(self) -> int:
+        self._sock = socket.socket()
+        self._sock.bind(("127.0.0.1", 0))
+        self._sock.listen()
+        return int(self._sock.getsockname()[1])
+
+    def __exit__(self, *_: object) -> None:
+        self._sock.close()
+
+
+# -- before start
+
+
+def test_a_new_server_needs_no_loop() -> None:
+    """`on`, `off` and `get_*` work without one."""
+    server = wsmash.create_server()
+    server.off("connection", server.on("connection", lambda _: None))
+    assert not server.is_started() and server.get_clients() == () and server.get_client_count() == 0
+    assert (server.get_options().port, server.get_options().host, server.get_options().path) == (8080, "localhost", "/")
+    assert server.port == 8080
+
+
+def test_start_without_a_loop_names_run() -> None:
+    """A RuntimeError says what to do."""
+    with pytest.raises(RuntimeError, match=r"wsmash\.run"):
+        wsmash.create_server().start()
+
+
+def test_broadcast_before_start_reaches_nobody() -> None:
+    """It is 0; what is no message is a TypeError all the same."""
+    server = wsmash.create_server()
+    assert server.broadcast("x") == 0
+    with pytest.raises(TypeError):
+        server.broadcast(None)
+
+
+def test_stop_before_start_does_nothing() -> None:
+    """Without a loop, too."""
+    wsmash.create_server().stop()
+
+
+def test_an_unknown_event_is_a_value_error_that_lists_the_valid_ones() -> None:
+    """A server has events of its own."""
+    with pytest.raises(ValueError, match="connection, close, error"):
+        wsmash.create_server().on("message", print)  # type: ignore[call-overload]
+
+
+@real
+async def test_wait_closed_before_start_returns() -> None:
+    """There is nothing to wait for."""
+    await make_server().wait_closed()
+
+
+# -- start
+
+
+@real
+async def test_start_joins_what_is_there() -> None:
+    """While it is under way, and once it is done."""
+    server = make_server()
+    await asyncio.gather(server.start(), server.start())
+    port = server.port
+    await server.start()
+    assert server.is_started() and port == server.port != 0
+    await server.stop()
+
+
+@real
+async def test_start_acts_at_the_call() -> None:
+    """Not awaited, it listens a moment later."""
+    server = make_server()
+    server.start()
+    while not server.is_started():
+        await asyncio.sleep(0)
+    async with wsmash.connect(url_of(server)) as client:
+        assert client.is_open()
+    await server.stop()
+
+
+@real
+async def test_a_failed_start_fires_error_and_raises(caplog: pytest.LogCaptureFixture) -> None:
+    """An OSError with its errno; nothing is logged, since somebody heard; `wait_closed` returns."""
+    with Busy() as port:
+        server = make_server(port=port)
+        events: list[Any] = []
+        server.on("error", events.append)
+        server.on("close", events.append)
+        with pytest.raises(OSError, match=str(port)) as raised:
+            await server.start()
+        await turns(3)
+        assert raised.value.errno == errno.EADDRINUSE and not server.is_started()
+        assert [event.error for event in events] == [raised.value] and events[0].server is server
+        await server.wait_closed()
+        await server.stop()
+    assert errors(caplog) == []
+
+
+@real
+async def test_a_failed_start_that_reaches_nobody_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """With neither an `error` callback nor an awaiter."""
+    with Busy() as port:
+        server = make_server(port=port)
+        server.start()
+        await server.wait_closed()
+        await turns(3)
+        gc.collect()
+    assert len(errors(caplog)) == 1 and str(port) in errors(caplog)[0].getMessage()
+
+
+@real
+async def test_a_server_that_failed_to_start_may_be_started_again() -> None:
+    """Once the port is free."""
+    server = make_server()
+    with Busy() as port:
+        server = make_server(port=port)
+        with pytest.raises(OSError, match="in use"):
+            await server.start()
+    await server.start()
+    assert server.is_started()
+    await server.stop()
+
+
+@real
+async def test_stop_during_start_abandons_it() -> None:
+    """Who awaits `start` gets an error, nothing listens, and nothing is left."""
+    server = make_server()
+    starting = server.start()
+    await server.stop()
+    assert not server.is_started()
+    with pytest.raises(InvalidState, match="stopped"):
+        await starting
+    await server.start()
+    await server.stop()
+
+
+@pytest.mark.parametrize("count", range(6))
+@real
+async def test_cancelling_an_awaited_start_abandons_it(count: int) -> None:
+    """At any moment: it stops, and can be started again."""
+    server = make_server()
+    task = asyncio.create_task(_start(server))
+    await turns(count)
+    task.cancel()
+    await asyncio.wait([task])
+    if task.cancelled():
+        await server.wait_closed()
+        assert not server.is_started()
+    await server.start()
+    assert server.is_started()
+    await server.stop()
+
+
+async def _start(server: wsmash.WebSocketServer) -> None:
+    await server.start()
+
+
+def test_a_server_belongs_to_the_loop_of_its_first_start() -> None:
+    """Another loop is a RuntimeError."""
+    server = make_server()
+
+    async def start_and_stop() -> None:
+        await server.start()
+        await server.stop()
+
+    async def start_elsewhere() -> None:
+        with pytest.raises(RuntimeError, match="event loop of its first"):
+            server.start()
+
+    asyncio.run(start_and_stop())
+    asyncio.run(start_elsewhere())
+
+
+@real
+async def test_actions_from_another_thread_are_a_runtime_error() -> None:
+    """`broadcast` and `stop` say how to get to the loop."""
+    async with make_server() as server:
+        met: list[str] = []
+
+        def act() -> None:
+            for action in (lambda: server.broadcast("x"), server.stop):
+                try:
+                    action()
+                except RuntimeError as error:
+                    met.append(str(error))
+
+        await asyncio.to_thread(act)
+        assert len(met) == 2 and all("call_soon_threadsafe" in each for each in met) and server.is_started()
+
+
+@real
+async def test_options_are_what_was_given() -> None:
+    """`get_options()` is a frozen dataclass; `server.port` is the real port."""
+    async with make_server(max_queue=3) as server:
+        options = server.get_options()
+        assert options.port == 0 != server.port and options.max_queue == 3
+        with pytest.raises(AttributeError):
+            options.max_queue = 4  # type: ignore[misc]
+    assert server.port == 0
+
+
+# -- connections
+
+
+@real
+async def test_the_connection_event() -> None:
+    """It has the client and the request; the client is in `get_clients()` by then, and open."""
+    async with make_server(path="/chat", protocols=["a"]) as server:
+        seen: list[Any] = []
+
+        def connected(event: wsmash.ConnectionEvent) -> None:
+            seen.append(event)
+            assert server.get_clients() == (event.client,) and event.client.is_open()
+
+        server.on("connection", connected)
+        async with wsmash.connect(url_of(server) + "chat?q=1", ["b", "a"]) as client:
+            [event] = seen
+            assert event.request.path == "/chat" and event.client.get_protocols() == ("b", "a")
+            assert event.client.get_url() == f"ws://127.0.0.1:{server.port}/chat?q=1"
+            assert event.client.subprotocol == client.subprotocol == "a"
+            assert event.client.response.status == 101
+            assert event.client.remote_address[:2] == client.local_address[:2]
+            assert "ConnectionEvent" in repr(event)
+
+
+@real
+async def test_a_connection_is_out_of_get_clients_before_its_close_event() -> None:
+    """And in it before its `connection` event; the tuple is a snapshot, in order of arrival."""
+    async with make_server() as server:
+        counts: list[int] = []
+        closed = asyncio.Event()
+
+        def connected(event: wsmash.ConnectionEvent) -> None:
+            counts.append(server.get_client_count())
+
+            @event.client.on("close")
+            def _(_: object) -> None:
+                counts.append(server.get_client_count())
+                closed.set()
+
+        server.on("connection", connected)
+        async with wsmash.connect(url_of(server)):
+            async with wsmash.connect(url_of(server)):
+                snapshot = server.get_clients()
+            await closed.wait()
+            assert counts == [1, 2, 1] and len(snapshot) == 2 and server.get_clients() == snapshot[:1]
+
+
+@real
+async def test_connection_comes_before_open_and_messages() -> None:
+    """`connection` runs to its first suspension, then `open`, then messages flow while both wait."""
+    steps: list[object] = []
+    done = asyncio.Event()
+
+    async def opened(_: object) -> None:
+        steps.append("open")
+        await done.wait()
+
+    async def connected(event: wsmash.ConnectionEvent) -> None:
+        steps.append("connection")
+        event.client.on("open", opened)
+        event.client.on("message", lambda message: steps.append(message.data))
+        event.client.on("message", lambda _: done.set())
+        await done.wait()
+        steps.append("connection ends")
+
+    async with make_server() as server:
+        server.on("connection", connected)
+        async with wsmash.connect(url_of(server)) as client:
+            client.send("x")
+            await done.wait()
+            await turns(3)
+            assert steps == ["connection", "open", "x", "connection ends"]
+            assert client.is_open()  # returning from the callback closes nothing
+
+
+@real
+async def test_a_connection_callback_that_raises(caplog: pytest.LogCaptureFixture) -> None:
+    """Logged once with its traceback, the server's `error` fires, the client gets 1011 and no word of it."""
+
+    async def later(_: object) -> None:
+        await asyncio.sleep(0)
+        raise KeyError("a secret")
+
+    def at_once(_: object) -> None:
+        raise KeyError("a secret")
+
+    for callback in (at_once, later):
+        caplog.clear()
+        async with make_server() as server:
+            events: list[Any] = []
+            server.on("connection", callback)
+            server.on("error", events.append)
+            async with wsmash.connect(url_of(server)) as client:
+                with pytest.raises(ConnectionClosed) as raised:
+                    await client.recv()
+            assert (raised.value.code, raised.value.reason) == (1011, "internal error")
+            assert [str(event.error) for event in events] == ["'a secret'"]
+            assert len(errors(caplog)) == 1 and errors(caplog)[0].exc_info
+            assert server.is_started()
+
+
+@real
+async def test_a_connections_errors_go_to_its_own_error_callback() -> None:
+    """Not to the server's."""
+    async with make_server() as server:
+        heard: list[str] = []
+
+        def connected(event: wsmash.ConnectionEvent) -> None:
+            event.client.on("error", lambda _: heard.append("connection"))
+            event.client.on("message", lambda message: message.json())
+
+        server.on("connection", connected)
+        server.on("error", lambda _: heard.append("server"))
+        async with wsmash.connect(url_of(server)) as client:
+            client.send("{")
+            with pytest.raises(ConnectionClosed) as raised:
+                await client.recv()
+        assert heard == ["connection"] and raised.value.code == 1007
+
+
+@real
+async def test_callbacks_see_the_context_of_start() -> None:
+    """Each connection has a copy of its own."""
+    seen: list[str] = []
+    who.set("starter")
+    server = make_server()
+
+    def connected(event: wsmash.ConnectionEvent) -> None:
+        seen.append(who.get())
+        who.set(f"client {len(seen)}")
+        event.client.on("message", lambda _: event.client.send(who.get()))
+
+    server.on("connection", connected)
+    await server.start()
+    who.set("changed later")
+    async with wsmash.connect(url_of(server)) as one, wsmash.connect(url_of(server)) as other:
+        one.send("?")
+        other.send("?")
+        assert [await one.recv(), await other.recv()] == ["client 1", "client 2"]
+    assert seen == ["starter", "starter"] and who.get() == "changed later"
+    await server.stop()
+
+
+@real
+async def test_a_callback_may_broadcast_and_close_others() -> None:
+    """One client's message reaches all; another one's closes all but itself."""
+
+    def connected(event: wsmash.ConnectionEvent) -> None:
+        @event.client.on("message")
+        def _(message: wsmash.MessageEvent) -> None:
+            if message.data == "close the others":
+                for each in server.get_clients():
+                    if each is not message.client:
+                        each.close(4000)
+            else:
+                server.broadcast(message.data)
+
+    async with make_server() as server:
+        server.on("connection", connected)
+        async with wsmash.connect(url_of(server)) as one, wsmash.connect(url_of(server)) as other:
+            one.send("hello")
+            assert [await one.recv(), await other.recv()] == ["hello", "hello"]
+            one.send("close the others")
+            with pytest.raises(ConnectionClosed) as raised:
+                await other.recv()
+            assert raised.value.code == 4000 and one.is_open()
+
+
+# -- stop
+
+
+@real
+async def test_stop_closes_every_connection_with_1001() -> None:
+    """And ends when all of them, and the `close` callbacks, are done."""
+    server = make_server()
+    steps: list[Any] = []
+    server.on("close", steps.append)
+    server.on("connection", lambda event: event.client.on("close", steps.append))
+    await server.start()
+    clients = [await wsmash.connect(url_of(server)) for _ in range(5)]
+    await server.stop()
+    assert [type(step).__name__ for step in steps] == ["CloseEvent"] * 5 + ["ServerEvent"]
+    assert steps[-1].server is server and not server.is_started() and server.get_clients() == ()
+    for client in clients:
+        with pytest.raises(ConnectionClosed) as raised:
+            await client.recv()
+        assert raised.value.code == 1001
+        await client.wait_closed()
+    await server.stop()
+    await server.wait_closed()
+
+
+@real
+async def test_stop_acts_at_the_call_and_may_be_awaited_by_many() -> None:
+    """At once nothing listens any more; `wait_closed` ends with it."""
+    server = make_server()
+    await server.start()
+    waiting = asyncio.create_task(server.wait_closed())
+    await turns(2)
+    stopping = server.stop()
+    assert not server.is_started()
+    await asyncio.gather(stopping, server.stop(), waiting)
+
+
+@real
+async def test_start_while_stopping_is_an_invalid_state() -> None:
+    """It says what to wait for."""
+    server = make_server()
+    await server.start()
+    server.stop()
+    with pytest.raises(InvalidState, match="wait_closed"):
+        server.start()
+    await server.wait_closed()
+
+
+@real
+async def test_a_stopped_server_starts_again() -> None:
+    """With the same callbacks."""
+    server = make_server()
+    server.on("connection", lambda event: event.client.send("hello"))
+    for _ in range(3):
+        await server.start()
+        async with wsmash.connect(url_of(server)) as client:
+            assert await client.recv() == "hello"
+        await server.stop()
+
+
+@real
+async def test_stop_waits_for_callbacks() -> None:
+    """Those that run when it begins come to their end."""
+    server = make_server()
+    steps: list[str] = []
+    begun = asyncio.Event()
+
+    async def work(_: object) -> None:
+        begun.set()
+        await turns(50)
+        steps.append("worked")
+
+    server.on("connection", work)
+    await server.start()
+    client = await wsmash.connect(url_of(server))
+    await begun.wait()
+    await server.stop()
+    assert steps == ["worked"]
+    await client.wait_closed()
+
+
+@real
+async def test_stop_cancels_what_is_left_at_shutdown_timeout(caplog: pytest.LogCaptureFixture) -> None:
+    """A callback that does not end is cancelled."""
+    server = make_server(shutdown_timeout=0.05)
+    steps: list[str] = []
+
+    async def stay(_: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            steps.append("cancelled")
+            raise
+
+    server.on("connection", lambda event: event.client.on("message", stay))
+    await server.start()
+    client = await wsmash.connect(url_of(server))
+    client.send("x")
+    await client.ping()
+    await server.stop()
+    assert steps == ["cancelled"] and errors(caplog) == []
+    await client.wait_closed()
+
+
+@real
+async def test_stop_aborts_peers_that_do_not_answer() -> None:
+    """A client that never answers the close frame is dropped at `shutdown_timeout`, and its `close` fires."""
+    server = make_server(shutdown_timeout=0.05)
+    codes: list[int] = []
+    server.on("connection", lambda event: event.client.on("close", lambda close: codes.append(close.code)))
+    await server.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(
+        b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    await server.stop()
+    assert codes == [1006]
+    writer.close()
+
+
+@real
+async def test_cancelling_an_awaited_stop_ends_only_the_waiting() -> None:
+    """The stop goes on."""
+    server = make_server()
+    steps: list[str] = []
+
+    async def work(_: object) -> None:
+        await turns(50)
+        steps.append("worked")
+
+    server.on("connection", work)
+    await server.start()
+    client = await wsmash.connect(url_of(server))
+
+    async def stop() -> None:
+        await server.stop()
+
+    stopping = asyncio.create_task(stop())
+    await turns(5)
+    stopping.cancel()
+    await asyncio.wait([stopping])
+    assert stopping.cancelled()
+    await server.wait_closed()
+    assert steps == ["worked"]
+    await client.wait_closed()
+
+
+@pytest.mark.parametrize("event", ["connection", "message", "close"])
+@pytest.mark.parametrize("kind", ["plain", "awaited"])
+@real
+async def test_a_callback_may_stop_the_server(event: Any, kind: str) -> None:
+    """And await that: it is not waited for, and the stop ends at once."""
+    server = make_server(shutdown_timeout=20)
+    steps: list[str] = []
+
+    async def stop_and_wait(_: object) -> None:
+        await server.stop()
+        steps.append("stopped")
+
+    def stop(_: object) -> None:
+        server.stop()
+        steps.append("stopped")
+
+    callback: Any = stop if kind == "plain" else stop_and_wait
+    if event == "connection":
+        server.on("connection", callback)
+    else:
+        server.on("connection", lambda each: each.client.on(event, callback))
+    await server.start()
+    client = await wsmash.connect(url_of(server))
+    if event == "message":
+        client.send("x")
+    if event == "close":
+        client.close()
+    async with asyncio.timeout(5):
+        await server.wait_closed()
+        while not steps:
+            await asyncio.sleep(0)
+    await client.wait_closed()
+
+
+@real
+async def test_several_callbacks_may_await_the_stop() -> None:
+    """None of them waits for the others for ever, whichever of them comes first."""
+    server = make_server(shutdown_timeout=20)
+    steps: list[str] = []
+    go = asyncio.Event()
+
+    async def stop_later(event: wsmash.MessageEvent) -> None:
+        if event.data == "late":
+            await go.wait()
+        await server.stop()
+        steps.append(str(event.data))
+
+    server.on("connection", lambda event: event.client.on("message", stop_later))
+    await server.start()
+    clients = [await wsmash.connect(url_of(server)) for _ in range(3)]
+    for client, text in zip(clients, ("late", "early", "late"), strict=True):
+        client.send(text)
+    async with asyncio.timeout(5):
+        while server.is_started():
+            await asyncio.sleep(0)
+        await turns(20)
+        go.set()
+        await server.wait_closed()
+        while len(steps) < 3:
+            await asyncio.sleep(0)
+    for client in clients:
+        await client.wait_closed()
+
+
+@real
+async def test_leaving_the_block_stops_the_server() -> None:
+    """Also by an exception."""
+    for error in (None, KeyError("mine")):
+        server = make_server()
+        try:
+            async with server as entered:
+                assert entered is server and server.is_started()
+                if error is not None:
+                    raise error
+        except KeyError:
+            pass
+        await server.wait_closed()
+        assert not server.is_started()
+
+
+@real
+async def test_a_close_callback_of_the_server_that_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The stop ends all the same."""
+
+    def fail(_: object) -> None:
+        raise KeyError("mine")
+
+    server = make_server()
+    server.on("close", fail)
+    await server.start()
+    await server.stop()
+    assert len(errors(caplog)) == 1
+
+
+@real
+async def test_a_connection_drops_its_callbacks_after_its_close_event() -> None:
+    """A callback that holds its connection is no cycle then."""
+    async with make_server() as server:
+        connections: list[Any] = []
+
+        def connected(event: wsmash.ConnectionEvent) -> None:
+            client: Any = event.client
+            connections.append(client)
+            for name in ("open", "message", "close", "error"):
+                client.on(name, lambda _: client)
+
+        server.on("connection", connected)
+        async with wsmash.connect(url_of(server)):
+            pass
+        [connection] = connections
+        await connection.wait_closed()
+        slots = [connection._on_open, connection._on_message, connection._on_close, connection._on_error]
+        assert slots == [None] * 4 and connection.get_state() is State.CLOSED
