@@ -95,7 +95,7 @@ async def test_stop_closes_clients() -> None:
 @in_loop
 async def test_stop_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many connections are closed in batches, each of them with 1001 (123)."""
-    monkeypatch.setattr("wsmash.server.CLOSE_BATCH", 2)
+    monkeypatch.setattr("wsmash.connections.CLOSE_BATCH", 2)
     async with serving() as server:
         clients = [wsmash.create_client(f"ws://127.0.0.1:{server.port}") for _ in range(5)]
         closes: list[int] = []

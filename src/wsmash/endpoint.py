@@ -161,15 +161,17 @@ class Endpoint(Emitter):
     Attributes:
         path: as it was given.
         protocols: the subprotocols spoken here.
+        listener: whose `connection` callbacks are called: its own, or the server's.
     """
 
     EVENTS: ClassVar[tuple[str, ...]] = ("connection",)
 
-    __slots__ = ("_on_connection", "_owner", "path", "pattern", "protocols")
+    __slots__ = ("_on_connection", "_owner", "listener", "path", "pattern", "protocols")
 
-    def __init__(self, path: str, protocols: Sequence[str]) -> None:
+    def __init__(self, path: str, protocols: Sequence[str], listener: Emitter | None = None) -> None:
         self._on_connection: Stored = None
         self._owner: EndpointOwner | None = None
+        self.listener = listener or self
         self.path = path
         self.pattern = Pattern(path)
         self.protocols = tuple(protocols)

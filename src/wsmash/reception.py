@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from .connections import Connections, caller
 from .endpoint import Endpoint
 from .options import ServerOptions
 from .routing import Router
@@ -19,8 +19,6 @@ from .sansio.http1 import ParsedHead
 from .sansio.origin import refusal
 from .static import StaticFiles
 
-Admit = Callable[[Endpoint, Request, ParsedHead], Admission]
-
 
 class Reception:
     """A server's door; see `runtime.opening.Door`.
@@ -28,14 +26,13 @@ class Reception:
     Attributes:
         openings: the requests that are not answered yet.
         closed: whether the server is stopping.
-        connected: how many connections each address has.
     """
 
     def __init__(
         self,
         options: ServerOptions,
         router: Router[Endpoint],
-        admit: Admit,
+        connections: Connections,
         opening_ended: Callable[[], None],
         *,
         secure: bool,
@@ -43,10 +40,9 @@ class Reception:
     ) -> None:
         self.openings: set[ServerOpening] = set()
         self.closed = False
-        self.connected: Counter[str] = Counter()
         self._options = options
         self._router = router
-        self._admit = admit
+        self._connections = connections
         self._opening_ended = opening_ended
         self._secure = secure
         self._loopback_only = loopback_only
@@ -113,23 +109,17 @@ class Reception:
         )
         if why is not None:
             return Response(403, f"{why}\n")
-        if options.max_connections is not None and self.connected.total() >= options.max_connections:
+        if options.max_connections is not None and len(self._connections) >= options.max_connections:
             return Response(503, "the server has as many connections as it takes (max_connections)\n")
         most, address = options.max_connections_per_ip, caller(request)
-        if most is not None and address and self.connected[address] >= most:
+        if most is not None and address and self._connections.of_address(address) >= most:
             return Response(429, "this address has as many connections as it may (max_connections_per_ip)\n")
-        return self._admit(endpoint, request, head)
+        return self._connections.admit(endpoint, request, head)
 
     async def _serve_file(self, files: StaticFiles, endpoint: Endpoint | None, request: Request) -> Answer:
         # Reading may take its time: not on the loop.
         response = await asyncio.get_running_loop().run_in_executor(None, files.respond, request)
         return response or _no_file(endpoint)
-
-
-def caller(request: Request) -> str:
-    """What connections are counted by: the peer's address without its port; empty where a Unix socket has none."""
-    address = request.remote_address
-    return address[0] if isinstance(address, tuple) else ""
 
 
 def _no_file(endpoint: Endpoint | None) -> Response:

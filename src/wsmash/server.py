@@ -10,12 +10,13 @@ from socket import AF_UNIX, socket
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, overload
 
-from .constants import CloseCode, Role
-from .endpoint import Audience, Endpoint, EndpointOwner, Filter, ServerConnection
+from .connections import Connections
+from .constants import CloseCode
+from .endpoint import Endpoint, Filter, ServerConnection
 from .errors import ConnectionClosed, InvalidState, SlowConsumer
 from .listening import close_all, is_loopback_only, open_sockets, remove_unix
 from .options import ServerOptions, check_protocols, takes, with_parameters_of
-from .reception import Reception, caller
+from .reception import Reception
 from .routing import Router
 from .runtime.actions import DONE, Action, Count, Pending
 from .runtime.connection import encode_message
@@ -23,22 +24,12 @@ from .runtime.delivery import deliver
 from .runtime.emitter import C, Emitter, Stored
 from .runtime.environment import Environment, current_environment
 from .runtime.events import ConnectionEvent, ServerEvent
-from .runtime.opening import Admission, ServerOpening
+from .runtime.opening import ServerOpening
 from .runtime.owner import Counters
-from .sansio.handshake import accept
-from .sansio.head import Request
-from .sansio.http1 import ParsedHead
-from .sansio.receiver import Compression
 from .sansio.states import SERVER_LIFE, ServerLife, ServerSignal
-from .transports.base import TLS, Channel, Listener
+from .transports.base import TLS, Listener
 
 logger = logging.getLogger("wsmash")
-
-CLOSE_BATCH = 256
-"""Connections that a stop closes at once; the next ones follow a moment later."""
-
-CLOSE_PAUSE = 0.01
-"""That moment, in seconds."""
 
 LAST_REQUESTS = 1.0
 """Seconds in which clients that had connected when a stop began may say what they want; the answer is 503."""
@@ -75,7 +66,7 @@ class WebSocketServer(Emitter):
         self._life = ServerLife.NEW
         self._router: Router[Endpoint] = Router()
         self._endpoints: list[Endpoint] = []
-        self._main = self.endpoint(options.path)
+        self._main = self._add(Endpoint(options.path, tuple(options.protocols), self))
         self._environment: Environment | None = None
         self._context: Context | None = None
         self._starting: Pending[None] | None = None
@@ -85,9 +76,7 @@ class WebSocketServer(Emitter):
         self._port: int | None = None
         self._listeners: list[Listener] = []
         self._reception: Reception | None = None
-        self._everyone: Audience | None = None
-        self._alive: dict[Channel, ServerConnection] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._connections: Connections | None = None
         self._stoppers: set[asyncio.Task[Any]] = set()  # callbacks that stop the server: it does not wait for them
         self._another: asyncio.Future[None] | None = None  # one more of them
         self._gone: asyncio.Future[None] | None = None  # of a stop that waits for the last connection
@@ -140,8 +129,10 @@ class WebSocketServer(Emitter):
         if self._life not in (ServerLife.NEW, ServerLife.STOPPED):
             raise InvalidState("endpoints are added before the server starts")
         spoken = self._options.protocols if protocols is None else check_protocols(protocols)
-        endpoint = Endpoint(path, tuple(spoken))
-        self._router.add(path, endpoint)
+        return self._add(Endpoint(path, tuple(spoken)))
+
+    def _add(self, endpoint: Endpoint) -> Endpoint:
+        self._router.add(endpoint.path, endpoint)
         self._endpoints.append(endpoint)
         return endpoint
 
@@ -149,11 +140,11 @@ class WebSocketServer(Emitter):
 
     def get_clients(self) -> tuple[ServerConnection, ...]:
         """The open connections of all paths, in the order they came."""
-        return () if self._everyone is None else self._everyone.snapshot()
+        return () if self._connections is None else self._connections.everyone.snapshot()
 
     def get_client_count(self) -> int:
         """How many they are."""
-        return 0 if self._everyone is None else len(self._everyone)
+        return 0 if self._connections is None else len(self._connections.everyone)
 
     def is_started(self) -> bool:
         """Whether the server is listening."""
@@ -198,32 +189,29 @@ class WebSocketServer(Emitter):
         self._stopping = None
         outcome: asyncio.Future[None] = environment.loop.create_future()
         self._starting = Pending(outcome, on_cancel=self.stop)
-        self._everyone = Audience(environment)
-        for endpoint in self._endpoints:
-            self._own(endpoint, environment, self._everyone)
-        self._start_task = environment.run(self._start(environment, outcome))
-        return self._starting
-
-    def _own(self, endpoint: Endpoint, environment: Environment, everyone: Audience) -> None:
-        endpoint._owner = owner = EndpointOwner(
+        self._connections = connections = Connections(
             environment,
             self._options,
             self.counters,
-            endpoint,
-            secure=self._options.ssl is not None,
-            left=self._left,
-            everyone=everyone,
+            self._context,
+            failed=self._connection_callback_failed,
+            changed=self._check_gone,
         )
-        owner.tasks = self._tasks
+        for endpoint in self._endpoints:
+            connections.own(endpoint)
+        self._start_task = environment.run(self._start(environment, connections, outcome))
+        return self._starting
 
-    async def _start(self, environment: Environment, outcome: asyncio.Future[None]) -> None:
+    async def _start(
+        self, environment: Environment, connections: Connections, outcome: asyncio.Future[None]
+    ) -> None:
         options = self._options
         try:
             self._sockets = await open_sockets(options)
             self._reception = Reception(
                 options,
                 self._router,
-                self._admit,
+                connections,
                 self._check_gone,
                 secure=options.ssl is not None,
                 loopback_only=is_loopback_only(self._sockets),
@@ -267,52 +255,6 @@ class WebSocketServer(Emitter):
         for listener in self._listeners:
             listener.resume()
 
-    def _admit(self, endpoint: Endpoint, request: Request, head: ParsedHead) -> Admission:
-        """A request is welcome: what becomes of it."""
-        deflate = self._options.deflate
-        response, agreement = accept(head, endpoint.protocols, deflate)
-        compression = None
-        if agreement.deflate is not None and deflate is not None:
-            compression = Compression(agreement.deflate, deflate)
-
-        def take_over(channel: Channel, rest: bytes) -> None:
-            owner, context, reception = endpoint._owner, self._context, self._reception
-            if owner is None or context is None or reception is None:
-                channel.abort()
-                return
-            connection = ServerConnection(owner, context.copy(), request.head)
-            reception.connected[caller(request)] += 1
-            self._alive[channel] = connection
-            channel.upgrade(connection, Role.SERVER, owner.limits, compression, rest)
-            connection._opened(channel, agreement.subprotocol)
-            owner.joined(channel, connection)
-            connection._start_callbacks(
-                (
-                    (self if endpoint is self._main else endpoint, "_on_connection"),
-                    ConnectionEvent(connection),
-                    lambda error: self._connection_callback_failed(connection, error),
-                ),
-                connection._open_stage(),
-            )
-
-        return Admission(response, take_over)
-
-    def _left(self, channel: Channel, connection: ServerConnection) -> None:
-        """A connection's transport is gone."""
-        self._alive.pop(channel, None)
-        if self._reception is not None:
-            connected, address = self._reception.connected, caller(connection.request)
-            connected[address] -= 1
-            if connected[address] <= 0:
-                del connected[address]
-        self._check_gone()
-
-    def _check_gone(self) -> None:
-        """Tell a stop that waits for the last connection."""
-        gone, openings = self._gone, self._reception.openings if self._reception is not None else ()
-        if gone is not None and not gone.done() and not self._alive and not openings:
-            gone.set_result(None)
-
     def _connection_callback_failed(self, connection: ServerConnection, error: BaseException) -> None:
         if isinstance(error, (ConnectionClosed, SlowConsumer)):
             logger.debug("%s: a connection callback was ended by %r", connection, error)
@@ -343,10 +285,10 @@ class WebSocketServer(Emitter):
             RuntimeError: called from another thread than the event loop's.
         """
         opcode, payload = encode_message(data)
-        if self._environment is None or self._everyone is None:
+        if self._environment is None or self._connections is None:
             return Count(0)
         self._environment.check_thread("broadcast")
-        return self._everyone.broadcast(opcode, payload, filter)
+        return self._connections.everyone.broadcast(opcode, payload, filter)
 
     # -- stopping
 
@@ -407,16 +349,22 @@ class WebSocketServer(Emitter):
             self._closed.set_result(None)
 
     async def _close_all(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._gone = loop.create_future()
-        waiting = list(self._alive.values())
-        for start in range(0, len(waiting), CLOSE_BATCH):
-            if start:
-                await asyncio.sleep(CLOSE_PAUSE)
-            for connection in waiting[start : start + CLOSE_BATCH]:
-                connection.close(CloseCode.GOING_AWAY, "the server is stopping")
+        self._gone = asyncio.get_running_loop().create_future()
+        if self._connections is not None:
+            await self._connections.close()
         self._check_gone()
         await self._gone
+
+    def _check_gone(self) -> None:
+        """Tell a stop that waits for the last connection and the last request."""
+        openings = self._reception is not None and self._reception.openings
+        if self._gone is not None and not (self._gone.done() or self._connections or openings):
+            self._gone.set_result(None)
+
+    @property
+    def _tasks(self) -> set[asyncio.Task[Any]]:
+        """Callbacks that are running."""
+        return set() if self._connections is None else self._connections.tasks
 
     async def callbacks_done(self) -> None:
         """Wait until no callback is running, but for those that stop the server."""
@@ -427,8 +375,8 @@ class WebSocketServer(Emitter):
 
     def abort(self) -> None:
         """Drop every connection as it is, and cancel the callbacks that run, but for those that stop the server."""
-        for channel in tuple(self._alive):
-            channel.abort()
+        if self._connections is not None:
+            self._connections.abort()
         if self._reception is not None:
             for opening in tuple(self._reception.openings):
                 opening.abort()
