@@ -216,6 +216,7 @@ async def test_pause_stops_between_messages(bench: Bench) -> None:
     assert end.handler.messages == ["a"]
     for count in (2, 3):
         end.channel.resume_reading()
+        assert len(end.handler.messages) == count - 1, "nothing is delivered from inside resume_reading"
         await end.handler.hears("message", count)
         await turns()
         assert len(end.handler.messages) == count
