@@ -218,6 +218,25 @@ async def test_a_connection_that_dies_with_messages_for_nobody_leaves_nothing_be
 
 
 @virtual
+async def test_a_callback_that_removes_itself_ends_the_delivery() -> None:
+    """What is left when the last callback goes, after the connection has, is for nobody: `close` fires."""
+    client, channel = open_client_end()
+    record = Record(client, "close")
+    got: list[object] = []
+
+    async def once(event: MessageEvent) -> None:
+        await elapse(1)
+        got.append(event.data)
+        client.off("message", once)
+
+    client.on("message", once)
+    channel.message("a", "b", "c")
+    channel.lose()
+    await elapse(2)
+    assert got == ["a"] and record.names == ["close"]
+
+
+@virtual
 async def test_a_callback_added_after_the_close_event_gets_nothing() -> None:
     """`close` is the last event: what nobody took before it is not delivered after it."""
     client, channel = open_client_end()

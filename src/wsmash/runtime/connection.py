@@ -219,9 +219,9 @@ class WebSocketConnection(Lifecycle, ABC):
         if self._inbox is None:
             if self._life is Life.CONNECTING:
                 raise InvalidState("recv needs an open connection: await connect() first")
-            self._inbox = Inbox(self)
             if self._life is Life.LOST:
-                self._inbox.end()
+                raise self._closed_error()
+            self._inbox = Inbox(self)
         if self._inbox.has_reader:
             raise RuntimeError("another recv is waiting on this connection: only one may")
         self._inbox.pulled = True

@@ -134,6 +134,7 @@ class Ending(Core):
         failure = closing.exception()
         if self._outbox is not None:
             self._outbox.end(failure)
+            self._outbox, self._congested = None, False  # it holds the connection: a cycle
         if self._pings is not None:
             self._pings.end(failure)
         self._settle(0)
@@ -149,6 +150,8 @@ class Ending(Core):
         if context is None or self._life is not Life.LOST:
             return  # fired already, and perhaps connected again
         self._context = None
+        if self._inbox is not None:
+            self._inbox.release()
         closing, waiting = self._need_closing(), self._closed
         event = CloseEvent(self._me, *closing.outcome, closing.sent, closing.received)
         deliver(self._owner, context, self._on_close, event, self._close_callback_failed)

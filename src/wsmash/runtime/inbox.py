@@ -65,6 +65,8 @@ class Inbox:
     def _take(self) -> str | bytes:
         data = self._items.popleft()
         self._size -= len(data)
+        if self._last:
+            return data
         if len(self._items) <= self._connection._owner.options.max_queue // 4 and self._size <= MAX_BYTES // 4:
             self._connection._resume_after_inbox()
         return data
@@ -115,8 +117,10 @@ class Inbox:
             if result is not None:
                 await finish(result, failed)
                 await call_each(rest, event, failed)
-            while not (self._last and not self._items):
+            while True:
                 if not self._items or connection._on_message is None:
+                    if self._last:
+                        break
                     await self._park()
                     continue
                 event = connection._event_of(self._take())
@@ -140,6 +144,10 @@ class Inbox:
             self.clear()
         return self.delivers and bool(self._items)
 
+    def release(self) -> None:
+        """The close event fires: what is left is for a reader, and the connection, which holds this, is let go."""
+        del self._connection
+
     # -- readers
 
     async def get(self) -> str | bytes | None:
@@ -153,7 +161,7 @@ class Inbox:
     @property
     def unwanted(self) -> bool:
         """Whether nobody takes messages, nor is expected to."""
-        return not (self.pulled or self.patient) and self._connection._on_message is None
+        return not (self.pulled or self.patient or self._last) and self._connection._on_message is None
 
     @property
     def delivers(self) -> bool:
