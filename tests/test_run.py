@@ -16,16 +16,10 @@ from typing import Any
 import pytest
 
 import wsmash
+from fixtures.live import nobody_listens
 from wsmash.errors import ConnectError
 
 SOURCE = Path(__file__).parent.parent / "src"
-
-
-def nobody_listens() -> str:
-    """The URL of a port where nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return f"ws://127.0.0.1:{sock.getsockname()[1]}/"
 
 
 def start(program: str) -> subprocess.Popen[str]:
