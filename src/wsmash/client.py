@@ -16,7 +16,7 @@ from typing import Any, Self
 from ._version import __version__
 from .constants import CloseCode, Role, State
 from .errors import ConnectError, ConnectionClosed, InvalidState, OpenTimeout, WebSocketError
-from .options import ClientOptions, takes, with_parameters_of
+from .options import ClientOptions
 from .runtime.actions import DONE, Action, Pending, retrieve
 from .runtime.connection import WebSocketConnection
 from .runtime.environment import current_environment
@@ -29,6 +29,7 @@ from .sansio.headers import checked_pairs, format_extension
 from .sansio.http1 import ParsedHead, encode_request
 from .sansio.receiver import Compression
 from .sansio.states import Life, Signal, advance
+from .signatures import takes, with_parameters_of
 from .transports.base import TLS, Channel
 from .transports.dial import dial, dial_unix
 

@@ -7,8 +7,6 @@ parameters of `ClientOptions` and `ServerOptions`, which check them.
 
 from __future__ import annotations
 
-import functools
-import inspect
 import ssl as tls
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -16,7 +14,7 @@ from math import isfinite
 from os import PathLike
 from socket import socket
 from types import NoneType
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from .grammar import is_token
 from .urls import WebSocketURL, parse_url, split_host
@@ -28,11 +26,6 @@ SlowConsumerPolicy = Literal["close", "raise", "drop", "conflate"]
 BadMessagePolicy = Literal["error", 1007, 1008]
 ProcessRequest = Callable[["Request"], "Response | Awaitable[Response | None] | None"]
 HeaderPairs = Mapping[str, str] | Sequence[tuple[str, str]]
-
-P = ParamSpec("P")
-R = TypeVar("R")
-S = TypeVar("S")
-Made = TypeVar("Made", bound="ConnectionOptions")
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -300,39 +293,6 @@ class ServerOptions(ConnectionOptions):
         if self.allowed_hosts is not None:
             object.__setattr__(self, "allowed_hosts", _strings("allowed_hosts", self.allowed_hosts))
             _check_each("allowed_hosts", self.allowed_hosts, _is_host, "such as 'example.com' or 'example.com:8080'")
-
-
-def takes(options: Callable[P, Made]) -> Callable[[Callable[[S, Made], None]], Callable[Concatenate[S, P], None]]:
-    """Give a constructor the parameters of its options, so that editors and type checkers know each of them.
-
-    What is decorated is called with the options made of the arguments.
-    """
-
-    def decorate(init: Callable[[S, Made], None]) -> Callable[Concatenate[S, P], None]:
-        def construct(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
-            init(self, options(*args, **kwargs))
-
-        functools.update_wrapper(construct, init)
-        parameters = inspect.signature(options).parameters.values()
-        first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-        construct.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
-        return construct
-
-    return decorate
-
-
-def with_parameters_of(make: Callable[P, S]) -> Callable[[Callable[[S], R]], Callable[P, R]]:
-    """Make a function of an object a function of what the object is made of."""
-
-    def decorate(function: Callable[[S], R]) -> Callable[P, R]:
-        @functools.wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            return function(make(*args, **kwargs))
-
-        call.__signature__ = inspect.signature(make)  # type: ignore[attr-defined]
-        return call
-
-    return decorate
 
 
 def check_protocols(protocols: str | Sequence[str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from .constants import CloseCode
 from .endpoint import Endpoint, Filter, ServerConnection
 from .errors import ConnectionClosed, InvalidState, SlowConsumer
 from .listening import close_all, is_loopback_only, open_sockets, remove_unix
-from .options import ServerOptions, check_protocols, takes, with_parameters_of
+from .options import ServerOptions, check_protocols
 from .reception import Reception
 from .routing import Router
 from .runtime.actions import DONE, Action, Count, Pending
@@ -27,6 +27,7 @@ from .runtime.events import ConnectionEvent, ServerEvent
 from .runtime.opening import ServerOpening
 from .runtime.owner import Counters
 from .sansio.states import SERVER_LIFE, ServerLife, ServerSignal
+from .signatures import takes, with_parameters_of
 from .transports.base import TLS, Listener
 
 logger = logging.getLogger("wsmash")
