@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import wsmash
-from fixtures.clock import real
+from fixtures.clock import real, turns
 from fixtures.ends import Record
 from fixtures.live import answering, nobody_listens, serving
 from wsmash.constants import State
@@ -155,6 +155,34 @@ async def test_connect_in_a_close_callback_dials_again() -> None:
             await asyncio.sleep(0)
         assert codes == [1012] * 3
         await client.wait_closed()
+
+
+@pytest.mark.parametrize("count", range(4))
+@real
+async def test_a_callback_of_the_last_life_that_ends_late_does_not_end_the_next(count: int) -> None:
+    """A callback that outlives its connection fires no second `close`, whenever the client connects again."""
+    async with serving(lambda event: event.client.send("x")) as url:
+        client = wsmash.create_client(url)
+        record = Record(client, "close")
+        begun, go = asyncio.Event(), asyncio.Event()
+
+        async def callback(_: object) -> None:
+            begun.set()
+            await go.wait()
+
+        client.on("message", callback)
+        await client.connect()
+        await begun.wait()
+        await client.close()
+        await client.wait_closed()
+        go.set()
+        await turns(count)
+        await client.connect()
+        await turns(5)
+        assert client.is_open() and len(record.events) == 1
+        await client.close()
+        await client.wait_closed()
+        await turns(5)
 
 
 @real

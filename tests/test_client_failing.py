@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -16,6 +17,8 @@ from fixtures.ends import Record
 from fixtures.live import answering, errors, nobody_listens, serving
 from wsmash.constants import State
 from wsmash.errors import ConnectError, ConnectionClosed, HandshakeError, OpenTimeout, WebSocketError
+from wsmash.runtime.environment import current_environment
+from wsmash.sansio.handshake import accept_key
 
 Failure = Callable[[], Any]
 
@@ -147,6 +150,43 @@ async def test_close_while_connecting_abandons_the_attempt(caplog: pytest.LogCap
         assert record.names == ["close"] and record.last.code == 1006 and "before it was open" in record.last.reason
         assert client.get_state() is State.CLOSED
     assert caplog.records == []
+
+
+@real
+async def test_close_in_the_turn_of_the_servers_yes_abandons_it_too() -> None:
+    """The 101 of an attempt that was given up opens nothing, and its socket is let go."""
+    environment = current_environment("the test")
+    portable, handlers = environment.driver, list[Any]()
+
+    class Watched:
+        """The driver, with an eye on who it attaches."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(portable, name)
+
+        def attach(self, sock: socket.socket, handler: Any, *rest: Any) -> Any:
+            handlers.append(handler)
+            return portable.attach(sock, handler, *rest)
+
+    environment.driver = Watched()
+    async with answering(None) as url:
+        client = wsmash.create_client(url)
+        record = Record(client)
+        client.connect()
+        while not handlers:
+            await asyncio.sleep(0)
+        await turns(3)
+        assert client.request is not None
+        key = accept_key(client.request.headers["Sec-WebSocket-Key"])
+        client.close()
+        handlers[0].bytes_received(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + key.encode() + b"\r\n\r\n"
+        )
+        await client.wait_closed()
+        await turns(3)
+        assert record.names == ["close"] and client.get_state() is State.CLOSED
+        assert handlers[0].channel.info().local_address is None
 
 
 @real
