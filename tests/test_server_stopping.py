@@ -272,3 +272,30 @@ async def test_a_connection_drops_its_callbacks_after_its_close_event() -> None:
         await connection.wait_closed()
         slots = [connection._on_open, connection._on_message, connection._on_close, connection._on_error]
         assert slots == [None] * 4 and connection.get_state() is State.CLOSED
+
+
+@real
+async def test_stop_ends_though_a_callback_swallows_its_cancellation(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A callback that will not end is given up after a moment, and named in the log."""
+    monkeypatch.setattr("wsmash.server.LAST_CALLBACKS", 0.05)
+    server = make_server(shutdown_timeout=0.05)
+    released = asyncio.Event()
+
+    @server.on("connection")
+    async def stubborn(event: wsmash.ConnectionEvent) -> None:
+        while not released.is_set():
+            try:
+                await released.wait()
+            except asyncio.CancelledError:
+                continue
+
+    await server.start()
+    client = await wsmash.connect(url_of(server))
+    await server.stop()
+    assert not server.is_started()
+    assert "1 callbacks did not end when they were cancelled" in caplog.text
+    released.set()
+    await client.wait_closed()
+    await server.callbacks_done()

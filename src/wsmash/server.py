@@ -35,6 +35,9 @@ logger = logging.getLogger("wsmash")
 LAST_REQUESTS = 1.0
 """Seconds in which clients that had connected when a stop began may say what they want; the answer is 503."""
 
+LAST_CALLBACKS = 1.0
+"""Seconds in which callbacks that were cancelled must have ended."""
+
 ACCEPT_PAUSE = 1.0
 """Seconds without accepting, after the system had no descriptor or memory for a connection."""
 
@@ -334,7 +337,7 @@ class WebSocketServer(Emitter):
         except TimeoutError:
             logger.warning("%s: shutdown_timeout is over; what is left is aborted", self)
             self.abort()
-            await self.callbacks_done()
+            await self._cancelled_callbacks_done()
         if self._sockets:
             remove_unix(self._options)
         self._listeners, self._sockets, self._port = [], [], None
@@ -373,6 +376,13 @@ class WebSocketServer(Emitter):
         while tasks := self._tasks - self._stoppers:
             self._another = asyncio.get_running_loop().create_future()
             await asyncio.wait({*tasks, self._another}, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _cancelled_callbacks_done(self) -> None:
+        try:
+            async with asyncio.timeout(LAST_CALLBACKS):
+                await self.callbacks_done()
+        except TimeoutError:
+            logger.error("%s: %s callbacks did not end when they were cancelled", self, len(self._tasks))
 
     def abort(self) -> None:
         """Drop every connection as it is, and cancel the callbacks that run, but for those that stop the server."""
