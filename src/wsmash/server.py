@@ -382,7 +382,7 @@ class WebSocketServer(Emitter):
             async with asyncio.timeout(LAST_CALLBACKS):
                 await self.callbacks_done()
         except TimeoutError:
-            logger.error("%s: %s callbacks did not end when they were cancelled", self, len(self._tasks))
+            logger.warning("%s: %s callbacks did not end when they were cancelled", self, len(self._tasks))
 
     def abort(self) -> None:
         """Drop every connection as it is, and cancel the callbacks that run, but for those that stop the server."""
