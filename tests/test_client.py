@@ -210,10 +210,12 @@ async def test_what_there_is_to_know_of_an_open_client() -> None:
         assert client.subprotocol == "b"
         assert client.request is not None and client.request.headers["Sec-WebSocket-Protocol"] == "a, b"
         assert client.response is not None and client.response.status == 101
+        assert isinstance(client.remote_address, tuple) and isinstance(client.local_address, tuple)
         assert client.remote_address[0] == client.local_address[0] == "127.0.0.1"
         assert len(client.id) == 16 and client.id == client.id
         await client.close()
-        assert client.local_address is None
+        addresses: list[object] = [client.local_address]
+        assert addresses == [None]
         await client.wait_closed()
 
 

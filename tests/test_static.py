@@ -292,7 +292,7 @@ class TestNotServed:
         for target in special:
             assert files.respond(request(target)) is None, target
 
-    @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read every file, so that none can be refused here")
+    @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read every file")
     def test_file_that_may_not_be_read(self, public: Path, files: StaticFiles) -> None:
         """A file without permission is as good as not there."""
         (public / "index.html").chmod(0)

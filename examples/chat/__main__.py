@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -37,7 +36,7 @@ class Room:
     def __init__(self, server: wsmash.WebSocketServer) -> None:
         self.server = server
         self.names: dict[wsmash.WebSocketConnection, str] = {}
-        self.history: deque[dict[str, str]] = deque(maxlen=50)
+        self.history: deque[dict[str, object]] = deque(maxlen=50)
         server.on("connection", self.enter)
 
     def enter(self, event: wsmash.ConnectionEvent) -> None:
@@ -49,7 +48,8 @@ class Room:
         if event.client not in self.names:
             self.join(event.client, message.text)
         elif message.type == "say" and message.text.strip():
-            said = {"type": "said", "name": self.names[event.client], "text": message.text[:LONGEST_LINE]}
+            text = message.text[:LONGEST_LINE]
+            said: dict[str, object] = {"type": "said", "name": self.names[event.client], "text": text}
             self.history.append(said)
             self.tell(said)
 
@@ -64,7 +64,7 @@ class Room:
         if name is not None:
             self.tell({"type": "left", "name": name, "people": self.people()})
 
-    def tell(self, news: Mapping[str, object], but: wsmash.WebSocketConnection | None = None) -> None:
+    def tell(self, news: dict[str, object], but: wsmash.WebSocketConnection | None = None) -> None:
         self.server.broadcast(news, lambda client: client in self.names and client is not but)
 
     def people(self) -> list[str]:

@@ -8,13 +8,26 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import isfinite
-from typing import Any, TypeVar, overload
+from typing import Any, ClassVar, Protocol, TypeVar, overload
 
 import msgspec
+from msgspec import inspect
 
 from .errors import InvalidMessage
 
 T = TypeVar("T")
+
+
+class _Buffer(Protocol):
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Message = str | _Buffer | dict[Any, Any] | list[Any] | _Dataclass | msgspec.Struct
+"""What `send` takes: text, a buffer of bytes, or what it makes JSON of."""
 
 _MAX_SHOWN = 200  # characters of an error's text; the peer chooses the names of fields in it
 
@@ -80,6 +93,17 @@ def decode_json(data: str | bytes, type: Any = None) -> Any:  # noqa: A002 - `ev
         raise InvalidMessage("JSON is nested too deeply") from error
     except _NoDecoder as error:
         raise TypeError(str(error)) from error
+
+
+def check_type(kind: Any) -> None:
+    """Refuse a type that JSON does not decode to.
+
+    Raises:
+        TypeError: which names it.
+    """
+    _decoder(kind)
+    if isinstance(inspect.type_info(kind), inspect.CustomType):
+        raise TypeError(f"JSON does not decode to {kind!r}: use a dataclass, a TypedDict or a msgspec.Struct")
 
 
 class _NoDecoder(Exception):

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import Any, ClassVar, Literal, overload
 
+from .codecs import Message
 from .constants import Role
 from .options import ServerOptions
 from .routing import Pattern
 from .runtime.actions import Count
 from .runtime.connection import WebSocketConnection, encode_message
-from .runtime.emitter import C, Emitter, Stored
+from .runtime.emitter import DECORATES, C, Decorates, Emitter, Stored
 from .runtime.environment import Environment
 from .runtime.events import ConnectionEvent
-from .runtime.opening import peer
 from .runtime.outbox import refused_broadcast
 from .runtime.owner import Counters, Owner
 from .sansio.handshake import accept
@@ -54,7 +54,7 @@ class ServerConnection(WebSocketConnection):
     def request(self) -> Request:
         """The request that opened the connection."""
         endpoint = self._endpoint
-        request = Request(self._head, secure=endpoint.secure, remote_address=peer(self.remote_address))
+        request = Request(self._head, secure=endpoint.secure, remote_address=self.remote_address)
         return dataclasses.replace(request, params=endpoint.pattern.match(request.path) or {})
 
     @property
@@ -184,7 +184,7 @@ class Endpoint(Emitter):
     def on(
         self, event: Literal["connection"]
     ) -> Callable[[Callable[[ConnectionEvent], object]], Callable[[ConnectionEvent], object]]: ...
-    def on(self, event: Literal["connection"], callback: C | None = None) -> Any:
+    def on(self, event: Literal["connection"], callback: C | Decorates = DECORATES) -> Any:
         """Call a function, or run a coroutine function, for each client that connects here; also a decorator."""
         return self._add_callback(event, callback)
 
@@ -196,7 +196,7 @@ class Endpoint(Emitter):
         """How many they are."""
         return 0 if self._owner is None else len(self._owner.audience)
 
-    def broadcast(self, data: Any, filter: Filter | None = None) -> Count:
+    def broadcast(self, data: Message, filter: Filter | None = None) -> Count:
         """Send a message to every client of this path; see `WebSocketServer.broadcast`."""
         opcode, payload = encode_message(data)
         if self._owner is None:

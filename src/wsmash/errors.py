@@ -76,6 +76,8 @@ class ConnectionClosed(WebSocketError):
         was_clean: whether both frames passed.
     """
 
+    origin: int | None = None  # the id() of the connection: a callback may let out the error of another one
+
     def __init__(
         self, code: int, reason: str, *, sent: ClosePair | None = None, received: ClosePair | None = None
     ) -> None:

@@ -16,6 +16,7 @@ from socket import socket
 from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
+from .codecs import check_type
 from .grammar import is_token
 from .urls import WebSocketURL, parse_url, split_host
 
@@ -139,6 +140,8 @@ class ConnectionOptions:
                 f"max_write_buffer={self.max_write_buffer} is below write_high_water={self.write_high_water}"
             )
         _check_choice("slow_consumer", self.slow_consumer, ("close", "raise", "drop", "conflate"))
+        if self.message_type is not None:
+            check_type(self.message_type)
         _check_choice("invalid_message", self.invalid_message, ("error", 1007, 1008))
         if self.compression is not None and not isinstance(self.compression, Deflate):
             _check_choice("compression", self.compression, ("deflate", None))
@@ -271,6 +274,8 @@ class ServerOptions(ConnectionOptions):
             value = getattr(self, name)
             if value is None and name == "health_path":
                 continue
+            if isinstance(value, str) and not {"?", "#"}.isdisjoint(value):
+                raise ValueError(f"{name} is a path alone, without a query or a fragment, and is {value!r}")
             if not isinstance(value, str):
                 raise TypeError(f"{name} must be a str, not {value!r}")
             if not value.startswith("/"):

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from .client import WebSocketClient
-from .constants import CloseCode
+from .constants import CloseCode, State
 from .errors import ConnectionClosed, WebSocketError
 from .server import WebSocketServer
 
@@ -22,6 +22,8 @@ except ImportError:
 
 def run(server_or_client: WebSocketServer | WebSocketClient) -> None:
     """Start a server, or connect a client, and run until it is closed or SIGINT or SIGTERM comes.
+
+    A client whose `close` callback connects it again runs on.
 
     A signal shuts down gracefully, a second one aborts. uvloop is used where it
     is installed.
@@ -59,19 +61,35 @@ async def _serve(server: WebSocketServer) -> None:
 
 
 async def _talk(client: WebSocketClient) -> None:
+    leaving = False
+    failure: WebSocketError | None = None
+
     def leave() -> None:
+        nonlocal leaving
+        leaving = True
         client.close(CloseCode.GOING_AWAY)
 
     with _signals(leave, client.abort):
-        try:
-            await client.connect()
-        except ConnectionClosed:
-            pass  # closed by its user while it connected
-        except WebSocketError:
-            if client._on_error is None:
-                raise
-        await client.wait_closed()
-        await client.callbacks_done()
+        client.connect()
+        while client.get_state() is not State.CLOSED:  # a close callback may have connected again
+            if leaving:
+                client.close(CloseCode.GOING_AWAY)
+            failure = await _failure_of(client)
+            await client.wait_closed()
+            await client.callbacks_done()
+    if failure is not None and client._on_error is None:
+        raise failure
+
+
+async def _failure_of(client: WebSocketClient) -> WebSocketError | None:
+    """Wait until the client is open; what kept it from that."""
+    try:
+        await client.connect()
+    except ConnectionClosed:
+        return None  # closed by its user while it connected
+    except WebSocketError as error:
+        return error
+    return None
 
 
 @contextlib.contextmanager

@@ -10,10 +10,11 @@ from socket import AF_UNIX, socket
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, overload
 
+from .codecs import Message
 from .connections import Connections
 from .constants import CloseCode
 from .endpoint import Endpoint, Filter, ServerConnection
-from .errors import ConnectionClosed, InvalidState, SlowConsumer
+from .errors import InvalidState
 from .listening import close_all, is_loopback_only, open_sockets, remove_unix
 from .options import ServerOptions, check_protocols
 from .reception import Reception
@@ -21,7 +22,7 @@ from .routing import Router
 from .runtime.actions import DONE, Action, Count, Pending
 from .runtime.connection import encode_message
 from .runtime.delivery import deliver
-from .runtime.emitter import C, Emitter, Stored
+from .runtime.emitter import DECORATES, C, Decorates, Emitter, Stored
 from .runtime.environment import Environment, current_environment
 from .runtime.events import ConnectionEvent, ServerEvent
 from .runtime.opening import ServerOpening
@@ -104,7 +105,7 @@ class WebSocketServer(Emitter):
     def on(
         self, event: Literal["close", "error"]
     ) -> Callable[[Callable[[ServerEvent], object]], Callable[[ServerEvent], object]]: ...
-    def on(self, event: Literal["connection", "close", "error"], callback: C | None = None) -> Any:
+    def on(self, event: Literal["connection", "close", "error"], callback: C | Decorates = DECORATES) -> Any:
         """Call a function, or run a coroutine function, at each event; also a decorator.
 
         Args:
@@ -260,7 +261,7 @@ class WebSocketServer(Emitter):
             listener.resume()
 
     def _connection_callback_failed(self, connection: ServerConnection, error: BaseException) -> None:
-        if isinstance(error, (ConnectionClosed, SlowConsumer)):
+        if connection._is_own_end(error):
             logger.debug("%s: a connection callback was ended by %r", connection, error)
             return
         logger.error("%s: a connection callback failed", connection, exc_info=error)
@@ -270,7 +271,7 @@ class WebSocketServer(Emitter):
 
     # -- sending to all
 
-    def broadcast(self, data: Any, filter: Filter | None = None) -> Count:
+    def broadcast(self, data: Message, filter: Filter | None = None) -> Count:
         """Send a message to every open connection.
 
         It is framed once, and compressed once for each window size. Never raises

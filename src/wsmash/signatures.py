@@ -24,11 +24,17 @@ def takes(options: Callable[P, T]) -> Callable[[Callable[[S, T], None]], Callabl
     """
 
     def decorate(init: Callable[[S, T], None]) -> Callable[Concatenate[S, P], None]:
+        signature = inspect.signature(options)
+
         def construct(self: S, /, *args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{type(self).__name__}: {error}; options are keyword arguments") from None
             init(self, options(*args, **kwargs))
 
         functools.update_wrapper(construct, init)
-        parameters = inspect.signature(options).parameters.values()
+        parameters = signature.parameters.values()
         first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
         construct.__signature__ = inspect.Signature([first, *parameters])  # type: ignore[attr-defined]
         return construct

@@ -156,7 +156,7 @@ async def test_the_callers_mistakes_are_raised_at_the_call() -> None:
     """A wrong type, code or state is raised where the call is, with nothing awaited."""
     client, channel = open_client_end()
     with pytest.raises(TypeError):
-        client.send(None)
+        client.send(None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="1005"):
         client.close(1005)
     with pytest.raises(ValueError, match="125"):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from wsmash.runtime.actions import DONE, Count
-from wsmash.runtime.emitter import Callback, Emitter, Stored, as_tuple, must_run
+from wsmash.runtime.emitter import DECORATES, Callback, Emitter, Stored, as_tuple, must_run, takes_event
 
 
 class Bell(Emitter):
@@ -24,7 +24,7 @@ class Bell(Emitter):
         self._on_ring: Stored = None
         self._on_rest: Stored = None
 
-    def on(self, event: str, callback: Any = None) -> Any:
+    def on(self, event: str, callback: Any = DECORATES) -> Any:
         """As the package's classes have it."""
         return self._add_callback(event, callback)
 
@@ -240,3 +240,34 @@ def test_what_must_be_run() -> None:
             assert not must_run(value)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("callback", "takes"),
+    [
+        (lambda event: event, True),
+        (lambda *events: events, True),
+        (lambda event, more=1: event, True),
+        (lambda event, *, more=1: event, True),
+        (print, True),
+        (Notes().named, True),
+        (lambda: None, False),
+        (lambda one, two: one, False),
+        (lambda event, *, more: event, False),
+        (Notes().__init__, False),
+    ],
+)
+def test_a_callback_must_take_one_argument(bell: Bell, callback: Callback, takes: bool) -> None:
+    """One that cannot be called with its event is refused where it is added, not when the event comes."""
+    assert takes_event(callback) is takes
+    if takes:
+        bell.on("ring", callback)
+    else:
+        with pytest.raises(TypeError, match="a callback takes one argument, the event, and "):
+            bell.on("ring", callback)
+
+
+def test_none_is_no_callback(bell: Bell) -> None:
+    """`on("ring", None)` is a mistake, not a decorator."""
+    with pytest.raises(TypeError, match="callable"):
+        bell.on("ring", None)

@@ -337,6 +337,7 @@ async def test_a_broadcast_above_high_water_congests_its_peer() -> None:
     connection, channel = ends[0]
     channel.stuck = True
     owner.audience.broadcast(Opcode.TEXT, b"x" * 50, None)
+    await idle()
     assert connection._congested and channel.paused
     end(connection)
 

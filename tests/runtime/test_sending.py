@@ -106,7 +106,7 @@ async def test_the_type_error_names_send_json() -> None:
     """Who wants to send a number or None as JSON is told how."""
     client, _ = open_client_end()
     with pytest.raises(TypeError, match=r"NoneType.*send_json"):
-        client.send(None)
+        client.send(None)  # type: ignore[arg-type]
     end(client)
 
 

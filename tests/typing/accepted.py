@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from array import array
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,3 +200,19 @@ takes_any(client)
 takes_any(server.get_clients()[0])
 wsmash.run(server)
 wsmash.run(client)
+
+# What may be sent
+
+
+def sends(client: wsmash.WebSocketClient, numbers: array[int]) -> None:
+    """Text, any buffer, and what becomes JSON."""
+    for message in ("text", b"bytes", bytearray(b"x"), memoryview(b"x"), numbers, {"a": 1}, [1], Point(1)):
+        client.send(message)
+
+
+def asked(event: wsmash.ConnectionEvent, shape: wsmash.MessageEvent) -> None:
+    """A server's connection has a request; a message may be one of several types."""
+    assert_type(event.client, wsmash.ServerConnection)
+    assert_type(event.client.request.params["room"], str)
+    assert_type(event.client.remote_address, tuple[str, int] | str | None)
+    shape.json(Point | Move)

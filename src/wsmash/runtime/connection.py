@@ -13,20 +13,19 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, ClassVar, Literal, overload
 
 from .. import codecs
+from ..codecs import Message
 from ..errors import ConnectionClosed, InvalidState
 from ..sansio.head import Request, Response
 from ..sansio.states import Life
-from ..transports.base import REFUSED, Address
+from ..transports.base import REFUSED, named
 from .actions import DONE, Action, Pending
-from .emitter import C, Callback
+from .emitter import DECORATES, C, Callback, Decorates
 from .events import CloseEvent, ErrorEvent, MessageEvent, OpenEvent
 from .inbox import Inbox
 from .lifecycle import Lifecycle
 from .outbox import Pieces, refused, send_fragments
 
 Event = Literal["open", "message", "close", "error"]
-Message = Any
-"""str, a buffer of bytes, or what `send` makes JSON of: a dict, a list, a dataclass, a `msgspec.Struct`."""
 
 
 class WebSocketConnection(Lifecycle, ABC):
@@ -71,7 +70,7 @@ class WebSocketConnection(Lifecycle, ABC):
     def on(
         self, event: Literal["error"]
     ) -> Callable[[Callable[[ErrorEvent], object]], Callable[[ErrorEvent], object]]: ...
-    def on(self, event: Event, callback: C | None = None) -> Any:
+    def on(self, event: Event, callback: C | Decorates = DECORATES) -> Any:
         """Call a function, or run a coroutine function, at each event; also a decorator.
 
         Args:
@@ -102,6 +101,8 @@ class WebSocketConnection(Lifecycle, ABC):
         inbox = self._inbox if slot == "_on_message" else None
         if inbox is not None and inbox.pulled:
             raise RuntimeError("messages of this connection are taken by recv: it cannot have a message callback too")
+        if inbox is not None:
+            self._owner.environment.check_thread("on")
         super()._store(slot, callback)
         if inbox is not None:
             inbox.start()  # what waited for a callback is delivered
@@ -265,14 +266,14 @@ class WebSocketConnection(Lifecycle, ABC):
         """The answer to the opening request; None before there is one."""
 
     @property
-    def remote_address(self) -> Address:
-        """The peer's address: (host, port, ...), a path for a Unix socket, or None where there is none."""
-        return None if self._channel is None else self._channel.info().remote_address
+    def remote_address(self) -> tuple[str, int] | str | None:
+        """The peer's host and port, the path of a Unix socket, or None where there is none."""
+        return None if self._channel is None else named(self._channel.info().remote_address)
 
     @property
-    def local_address(self) -> Address:
+    def local_address(self) -> tuple[str, int] | str | None:
         """Our own address, in the same form; None once the connection is closed."""
-        return None if self._channel is None else self._channel.info().local_address
+        return None if self._channel is None else named(self._channel.info().local_address)
 
     @property
     def latency(self) -> float | None:

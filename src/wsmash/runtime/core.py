@@ -129,7 +129,9 @@ class Core(Emitter):
             raise self._closed_error()
 
     def _closed_error(self) -> ConnectionClosed:
-        return (self._closing or Closing()).exception()
+        error = (self._closing or Closing()).exception()
+        error.origin = id(self)
+        return error
 
     # -- sending
 
@@ -159,6 +161,11 @@ class Core(Emitter):
         self._congested = True
         if self._owner.role is Role.SERVER:
             # A client never pauses for its own output: two peers that both stop reading would never move again.
+            # A turn later, so that a server which sends whenever there is room reads between two pauses.
+            self._owner.environment.loop.call_soon(self._pause_for_output)
+
+    def _pause_for_output(self) -> None:
+        if self._congested:
             self._pause(OUTPUT)
 
     # -- pauses

@@ -7,7 +7,9 @@ delivered takes effect from the next event.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import CoroutineType
+from enum import Enum, auto
+from inspect import CO_VARARGS
+from types import CoroutineType, FunctionType, MethodType
 from typing import Any, ClassVar, TypeVar
 
 from .actions import Action
@@ -17,6 +19,16 @@ Stored = Callback | tuple[Callback, ...] | None
 C = TypeVar("C", bound=Callback)
 
 
+
+class Decorates(Enum):
+    """Stands for the callback where `on` is used as a decorator."""
+
+    DECORATES = auto()
+
+
+DECORATES = Decorates.DECORATES
+
+
 class Emitter:
     """The base of what has `on` and `off`; each event's callbacks are in the slot `_on_<event>`."""
 
@@ -24,10 +36,10 @@ class Emitter:
 
     EVENTS: ClassVar[tuple[str, ...]] = ()
 
-    def _add_callback(self, event: str, callback: C | None) -> C | Callable[[C], C]:
+    def _add_callback(self, event: str, callback: C | Decorates) -> C | Callable[[C], C]:
         """What `on` does: add the callback, or return a decorator that adds one."""
         slot = self._slot(event)
-        if callback is None:
+        if callback is DECORATES:
 
             def add(callback: C) -> C:
                 self._store(slot, callback)
@@ -40,6 +52,8 @@ class Emitter:
     def _store(self, slot: str, callback: Callback) -> None:
         if not callable(callback):
             raise TypeError(f"a callback must be callable, and {callback!r:.75} is not")
+        if not takes_event(callback):
+            raise TypeError(f"a callback takes one argument, the event, and {callback.__qualname__} does not")
         stored = getattr(self, slot)
         setattr(self, slot, callback if stored is None else (*as_tuple(stored), callback))
 
@@ -66,6 +80,23 @@ def as_tuple(stored: Stored) -> tuple[Callback, ...]:
     if stored is None:
         return ()
     return stored if type(stored) is tuple else (stored,)  # type: ignore[return-value]
+
+
+def takes_event(callback: Callback) -> bool:
+    """Whether a function can be called with one argument; of other callables nothing is asked.
+
+    Looks at the code object, since a server adds callbacks for each connection and
+    `inspect.signature` takes longer than all the rest of that.
+    """
+    bound = type(callback) is MethodType
+    function = callback.__func__ if bound else callback  # type: ignore[attr-defined]
+    if type(function) is not FunctionType:
+        return True
+    code, given = function.__code__, 1 + bound
+    if code.co_kwonlyargcount > len(function.__kwdefaults__ or ()):
+        return False
+    needed = code.co_argcount - len(function.__defaults__ or ())
+    return needed <= given and (code.co_argcount >= given or bool(code.co_flags & CO_VARARGS))
 
 
 def must_run(result: object) -> bool:

@@ -131,7 +131,7 @@ class Ending(Core):
         owner = self._owner
         owner.environment.wheel.forget(self._me)
         owner.left(self._me)
-        failure = closing.exception()
+        failure = self._closed_error()
         if self._outbox is not None:
             self._outbox.end(failure)
             self._outbox, self._congested = None, False  # it holds the connection: a cycle
@@ -166,7 +166,7 @@ class Ending(Core):
 
     def _callback_failed(self, error: BaseException) -> None:
         """A callback let an exception out."""
-        if isinstance(error, (ConnectionClosed, SlowConsumer)):
+        if self._is_own_end(error):
             logger.debug("%s: a callback was ended by %r", self, error)
             return
         server = self._owner.role is Role.SERVER
@@ -180,6 +180,12 @@ class Ending(Core):
             self._fire_error(error)
         if server:
             self._fail(code, reason, None)
+
+    def _is_own_end(self, error: BaseException) -> bool:
+        """Whether the error only says that this connection has ended, or is slow; that of another is a failure."""
+        if isinstance(error, ConnectionClosed):
+            return error.origin in (None, id(self))
+        return isinstance(error, SlowConsumer)
 
     def _close_callback_failed(self, error: BaseException) -> None:
         """As above, for a connection that is gone: there is nothing left to close, and no event may follow."""

@@ -8,6 +8,7 @@ from .. import codecs
 from ..errors import ClosePair
 
 if TYPE_CHECKING:
+    from ..endpoint import ServerConnection
     from ..sansio.head import Request
     from ..server import WebSocketServer
     from .connection import WebSocketConnection
@@ -63,6 +64,8 @@ class MessageEvent(Event):
     def json(self) -> Any: ...
     @overload
     def json(self, type: type[T]) -> T: ...
+    @overload
+    def json(self, type: Any) -> Any: ...  # a union, Annotated, Literal: no class to type checkers
     def json(self, type: Any = None) -> Any:
         """The message parsed as JSON, and validated where a type is given or `message_type` was declared.
 
@@ -127,10 +130,12 @@ class ConnectionEvent(Event):
 
     __slots__ = ()
 
+    client: ServerConnection
+
     @property
     def request(self) -> Request:
         """What the client asked for."""
-        return self.client.request  # type: ignore[return-value]
+        return self.client.request
 
     def __repr__(self) -> str:
         return f"ConnectionEvent(client={self.client!r}, request={self.request!r})"

@@ -118,10 +118,15 @@ class Lifecycle(Ending):
             try:
                 event.json()
             except InvalidMessage as error:
-                if options.invalid_message == "error":
-                    self._fire_error(error)
-                else:
+                if options.invalid_message != "error":
                     self._fail(options.invalid_message, "the message is not of the type declared", error)
+                elif self._on_error is None:
+                    self._log_warning(f"a message is left out: {error}")
+                else:
+                    self._fire_error(error)
+                return None
+            except TypeError as error:  # a field of a type that JSON does not decode to
+                self._callback_failed(error)
                 return None
         return event
 

@@ -33,7 +33,7 @@ from ..sansio.http1 import (
     parse_request,
     parse_response,
 )
-from ..transports.base import TLS, Channel
+from ..transports.base import TLS, Channel, named
 from .environment import Environment
 
 logger = logging.getLogger("wsmash")
@@ -143,7 +143,7 @@ class ServerOpening:
             self.respond(Response(error.status, f"{error}\n"))
             return
         info = channel.info()
-        request = Request(head, secure=info.tls is not None, remote_address=peer(info.remote_address))
+        request = Request(head, secure=info.tls is not None, remote_address=named(info.remote_address))
         self._head_only = parsed.method == "HEAD"
         try:
             answer = self._door.answer(request, parsed)
@@ -320,6 +320,8 @@ class ClientOpening:
             self._outcome.set_exception(failure)
         else:
             text = f": {error}" if error is not None else ""
+            if self.channel is not None and self.channel.info().tls is None:
+                text += "; if it expects TLS, the scheme is wss"
             failure = ConnectError(
                 f"the server closed the connection before it answered{text}",
                 errno=getattr(error, "errno", None),
@@ -327,10 +329,3 @@ class ClientOpening:
             )
             failure.__cause__ = error
             self._outcome.set_exception(failure)
-
-
-def peer(address: object) -> tuple[str, int] | str | None:
-    """Host and port alone of what the system says; a Unix socket's peer has no name."""
-    if isinstance(address, tuple):
-        return address[0], address[1]
-    return address if isinstance(address, str) and address else None

@@ -37,6 +37,13 @@ READ_SIZE = 65536
 """Bytes of one read, and so what a paused channel may hold back at most."""
 
 
+def named(address: Address) -> tuple[str, int] | str | None:
+    """Host and port alone of what the system gives; a Unix socket's path; None for a peer without a name."""
+    if isinstance(address, tuple):
+        return address[0], address[1]
+    return address if isinstance(address, str) and address else None
+
+
 class ChannelInfo(NamedTuple):
     """A look at a channel; times are those of the loop's clock."""
 
