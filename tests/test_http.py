@@ -6,6 +6,8 @@ Numbers in brackets are those of the list of hostile inputs.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import socket
 import struct
 from pathlib import Path
@@ -415,3 +417,30 @@ async def test_callback_that_raises_says_nothing_on_the_wire(caplog: pytest.LogC
             data = await peer.read_all()
             assert int.from_bytes(data[2:4]) == 1011 and b"secret" not in data
     assert len(caplog.records) == 1
+
+
+@in_loop
+async def test_a_path_cannot_forge_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Case 104: what a peer asked for is escaped and cut wherever it is logged."""
+    caplog.set_level("DEBUG", "wsmash")
+    server = wsmash.create_server(port=0, path="/room/{name}")
+
+    @server.on("connection")
+    def fail(event: wsmash.ConnectionEvent) -> None:
+        raise ValueError("broken")
+
+    async with server:
+        path = "/room/a%0d%0aERROR:root:FAKE%1b%5b31m" + "x" * 3000
+        with contextlib.suppress(wsmash.WebSocketError):
+            async with wsmash.connect(f"ws://localhost:{server.port}{path}") as client:
+                await client.recv()
+    lines = [record.getMessage() for record in caplog.records]
+    assert any("a connection callback failed" in line for line in lines)
+    assert all(line.isprintable() and len(line) < 500 for line in lines), lines
+    assert len([record for record in caplog.records if record.levelno >= logging.INFO]) == 1
+
+
+def test_the_reason_of_a_close_is_escaped_in_its_error() -> None:
+    """Case 104: the reason is the peer's, and may hold anything that is UTF-8."""
+    error = wsmash.ConnectionClosed(4000, "bye\r\n\x1b[31m")
+    assert str(error).isprintable() and error.reason == "bye\r\n\x1b[31m"

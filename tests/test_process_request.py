@@ -117,3 +117,24 @@ async def test_head_gets_no_body() -> None:
     assert (answer.status, answer.headers["content-length"], answer.body) == (418, "15", b"")
     answer = await refusal(get("/none", method="HEAD"))
     assert answer.status == 404 and answer.body == b"" and int(answer.headers["content-length"]) > 0
+
+
+@in_loop
+async def test_a_slow_reader_gets_the_whole_answer() -> None:
+    """An answer may take longer than close_timeout, as long as the peer goes on reading it."""
+    body = b"x" * (8 << 20)
+    server = wsmash.create_server(
+        port=0, close_timeout=0.2, write_timeout=5, process_request=lambda _: wsmash.Response(200, body)
+    )
+    async with server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 16)
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        got = 0
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while data := await reader.read(1 << 16):
+            got += len(data)
+            if loop.time() - began < 0.6:
+                await asyncio.sleep(0.05)
+        writer.close()
+    assert got > len(body)

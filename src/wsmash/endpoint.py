@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, overload
 
 from .codecs import Message
 from .constants import Role
+from .grammar import shown
 from .options import ServerOptions
 from .routing import Pattern
 from .runtime.actions import Count
@@ -63,7 +64,7 @@ class ServerConnection(WebSocketConnection):
         return self._endpoint.accept(self._head)
 
     def _shown(self) -> str:
-        return f"{self.remote_address} {self.request.path}"
+        return f"{self.remote_address} {shown(self.request.path)}"
 
     def _fire_close(self) -> None:
         super()._fire_close()

@@ -81,7 +81,8 @@ class ConnectionClosed(WebSocketError):
     def __init__(
         self, code: int, reason: str, *, sent: ClosePair | None = None, received: ClosePair | None = None
     ) -> None:
-        super().__init__(f"connection closed: {code}{f' ({reason})' if reason else ''}")
+        # The reason is the peer's: escaped, so that it cannot forge a line of a log.
+        super().__init__(f"connection closed: {code}{f' ({reason!r})' if reason else ''}")
         self.code = code
         self.reason = reason
         self.sent = sent

@@ -267,7 +267,7 @@ class WebSocketServer(Emitter):
         logger.error("%s: a connection callback failed", connection, exc_info=error)
         if isinstance(error, Exception):
             self._fail(error, reported=True)
-        connection._fail(CloseCode.INTERNAL_ERROR, "internal error", None)
+        connection._fail(CloseCode.INTERNAL_ERROR, "internal error", None, logged=True)
 
     # -- sending to all
 
@@ -384,6 +384,8 @@ class WebSocketServer(Emitter):
                 await self.callbacks_done()
         except TimeoutError:
             logger.warning("%s: %s callbacks did not end when they were cancelled", self, len(self._tasks))
+            for task in self._tasks - self._stoppers:
+                task.cancel()  # those that began since
 
     def abort(self) -> None:
         """Drop every connection as it is, and cancel the callbacks that run, but for those that stop the server."""

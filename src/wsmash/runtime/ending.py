@@ -55,7 +55,7 @@ class Ending(Core):
         if self._channel is not None:
             self._channel.close()
 
-    def _fail(self, code: int, reason: str, error: Exception | None) -> None:
+    def _fail(self, code: int, reason: str, error: Exception | None, *, logged: bool = False) -> None:
         """Fail the connection (RFC 6455 7.1.7): say why, stop listening, drain."""
         if self._life in (Life.CONNECTING, Life.FAILED, Life.LOST):
             return
@@ -66,7 +66,8 @@ class Ending(Core):
         else:
             self._life = advance(self._life, Signal.FAIL)
         self._discard()
-        logger.info("%s failed: %s", self, closing.why)
+        if not logged:
+            logger.info("%s failed: %s", self, closing.why)
         if self._channel is not None:
             self._channel.close()
         if error is not None:
@@ -179,7 +180,7 @@ class Ending(Core):
         if isinstance(error, Exception):
             self._fire_error(error)
         if server:
-            self._fail(code, reason, None)
+            self._fail(code, reason, None, logged=True)
 
     def _is_own_end(self, error: BaseException) -> bool:
         """Whether the error only says that this connection has ended, or is slow; that of another is a failure."""

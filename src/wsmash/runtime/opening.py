@@ -121,7 +121,16 @@ class ServerOpening:
         elif self._reader is not None and self._heard:
             self.respond(Response(408, "the request was not complete in time\n"))
         elif self._channel is not None:
-            self._channel.abort()
+            return self._drain(self._channel, now)
+        return None
+
+    def _drain(self, channel: Channel, now: float) -> float | None:
+        """An answer was given: a peer that goes on reading it has time; then it has `close_timeout` to end."""
+        info = channel.info()
+        patience = self._options.write_timeout if info.buffered else self._options.close_timeout
+        if self._reader is None and (patience is None or now < info.written_at + patience):
+            return now + self._options.close_timeout if patience is None else info.written_at + patience
+        channel.abort()
         return None
 
     # -- what the channel tells

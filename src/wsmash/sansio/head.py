@@ -17,6 +17,9 @@ from .http1 import parse_request
 RemoteAddress = tuple[str, int] | str | None
 """Host and port of a peer, the path of a Unix socket, or None where neither is known."""
 
+_SHOWN: Final = 200
+"""Characters of a path in a repr, and so in a log."""
+
 _NO_PARAMS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -115,6 +118,7 @@ class Request:
         """Without headers and query, which hold secrets."""
         path, query = self._path_and_query
         origin = f"{self._scheme}://{self.host}" if self.host else ""
+        path = path if len(path) <= _SHOWN else f"{path[:_SHOWN]}..."
         return f"<Request {self.method} {origin}{path}{query and '?***'} from {self.remote_address!r}>"
 
 
