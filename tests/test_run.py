@@ -244,3 +244,45 @@ def test_run_restores_the_signal_handlers() -> None:
     with pytest.raises(ConnectError):
         wsmash.run(wsmash.create_client(nobody_listens()))
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_run_goes_on_while_a_close_callback_connects_again() -> None:
+    """A client that dials again in its `close` callback is not left alone after its first connection."""
+    opened: list[int] = []
+
+    class Flapping:
+        """A server on its own thread and loop that closes each connection with 1012."""
+
+        def __init__(self) -> None:
+            self.port = 0
+            self.loop = asyncio.new_event_loop()
+            self.ready = threading.Event()
+            self.thread = threading.Thread(target=self.loop.run_until_complete, args=(self.serve(),))
+
+        async def serve(self) -> None:
+            self.done = asyncio.Event()
+            server = wsmash.create_server(port=0)
+            server.on("connection", lambda event: event.client.close(1012))
+            async with server:
+                self.port = server.port
+                self.ready.set()
+                await self.done.wait()
+
+    flapping = Flapping()
+    flapping.thread.start()
+    assert flapping.ready.wait(10)
+    try:
+        client = wsmash.create_client(f"ws://127.0.0.1:{flapping.port}")
+        client.on("open", lambda _: opened.append(1))
+
+        @client.on("close")
+        def again(event: wsmash.CloseEvent) -> None:
+            if len(opened) < 3:
+                client.connect()
+
+        wsmash.run(client)
+    finally:
+        flapping.loop.call_soon_threadsafe(flapping.done.set)
+        flapping.thread.join(10)
+        flapping.loop.close()
+    assert len(opened) == 3
