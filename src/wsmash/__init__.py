@@ -9,6 +9,7 @@ from .constants import CLOSE_CODES as CLOSE_CODES
 from .constants import STATES as STATES
 from .constants import CloseCode as CloseCode
 from .constants import State as State
+from .endpoint import ConnectionEvent as ConnectionEvent
 from .endpoint import Endpoint as Endpoint
 from .endpoint import ServerConnection as ServerConnection
 from .errors import ConnectError as ConnectError
@@ -28,15 +29,14 @@ from .options import ServerOptions as ServerOptions
 from .run import run as run
 from .runtime.connection import WebSocketConnection as WebSocketConnection
 from .runtime.events import CloseEvent as CloseEvent
-from .runtime.events import ConnectionEvent as ConnectionEvent
 from .runtime.events import ErrorEvent as ErrorEvent
 from .runtime.events import MessageEvent as MessageEvent
 from .runtime.events import OpenEvent as OpenEvent
-from .runtime.events import ServerEvent as ServerEvent
 from .runtime.owner import Counters as Counters
 from .sansio.head import Request as Request
 from .sansio.head import Response as Response
 from .sansio.headers import Headers as Headers
+from .server import ServerEvent as ServerEvent
 from .server import WebSocketServer as WebSocketServer
 from .server import create_server as create_server
 from .urls import http_to_ws_url as http_to_ws_url

@@ -8,10 +8,9 @@ from collections.abc import Callable
 from contextvars import Context
 
 from .constants import CloseCode, Role
-from .endpoint import Audience, Endpoint, EndpointOwner, ServerConnection
+from .endpoint import Audience, ConnectionEvent, Endpoint, EndpointOwner, ServerConnection
 from .options import ServerOptions
 from .runtime.environment import Environment
-from .runtime.events import ConnectionEvent
 from .runtime.opening import Admission
 from .runtime.owner import Counters
 from .sansio.handshake import accept

@@ -17,7 +17,7 @@ from .runtime.actions import Count
 from .runtime.connection import WebSocketConnection, encode_message
 from .runtime.emitter import DECORATES, C, Decorates, Emitter, Stored
 from .runtime.environment import Environment
-from .runtime.events import ConnectionEvent
+from .runtime.events import Event
 from .runtime.outbox import refused_broadcast
 from .runtime.owner import Counters, Owner
 from .sansio.handshake import accept
@@ -70,6 +70,22 @@ class ServerConnection(WebSocketConnection):
         super()._fire_close()
         # No event comes after it, and a callback that holds its connection would be a cycle.
         self._on_open = self._on_message = self._on_close = self._on_error = None
+
+
+class ConnectionEvent(Event):
+    """A client has connected to the server: `client`, by `request`."""
+
+    __slots__ = ()
+
+    client: ServerConnection
+
+    @property
+    def request(self) -> Request:
+        """What the client asked for."""
+        return self.client.request
+
+    def __repr__(self) -> str:
+        return f"ConnectionEvent(client={self.client!r}, request={self.request!r})"
 
 
 Filter = Callable[[ServerConnection], object]

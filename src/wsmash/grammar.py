@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
+
+HeaderPairs = Mapping[str, str] | Sequence[tuple[str, str]]
+"""Headers as a user gives them."""
 
 OWS: Final = " \t"
 """Optional whitespace (RFC 9110 5.6.3). `str.strip()` without it would take U+0085 and U+00A0 too."""

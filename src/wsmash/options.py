@@ -17,7 +17,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from .codecs import check_type
-from .grammar import is_token
+from .grammar import HeaderPairs, is_token
 from .urls import WebSocketURL, parse_url, split_host
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 SlowConsumerPolicy = Literal["close", "raise", "drop", "conflate"]
 BadMessagePolicy = Literal["error", 1007, 1008]
 ProcessRequest = Callable[["Request"], "Response | Awaitable[Response | None] | None"]
-HeaderPairs = Mapping[str, str] | Sequence[tuple[str, str]]
 
 KIB = 1024
 MIB = 1024 * KIB

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, Self, overload
 from .codecs import Message
 from .connections import Connections
 from .constants import CloseCode
-from .endpoint import Endpoint, Filter, ServerConnection
+from .endpoint import ConnectionEvent, Endpoint, Filter, ServerConnection
 from .errors import InvalidState
 from .listening import close_all, is_loopback_only, open_sockets, remove_unix
 from .options import ServerOptions, check_protocols
@@ -24,7 +24,7 @@ from .runtime.connection import encode_message
 from .runtime.delivery import deliver
 from .runtime.emitter import DECORATES, C, Decorates, Emitter, Stored
 from .runtime.environment import Environment, current_environment
-from .runtime.events import ConnectionEvent, ServerEvent
+from .runtime.events import Immutable, set_once
 from .runtime.opening import ServerOpening
 from .runtime.owner import Counters
 from .sansio.states import SERVER_LIFE, ServerLife, ServerSignal
@@ -41,6 +41,24 @@ LAST_CALLBACKS = 1.0
 
 ACCEPT_PAUSE = 1.0
 """Seconds without accepting, after the system had no descriptor or memory for a connection."""
+
+
+class ServerEvent(Immutable):
+    """Something happened to the server itself: it was closed, or its listener or a callback failed.
+
+    Attributes:
+        server: the server.
+        error: the exception, or None for `close`.
+    """
+
+    __slots__ = ("error", "server")
+
+    server: WebSocketServer
+    error: Exception | None
+
+    def __init__(self, server: WebSocketServer, error: Exception | None = None) -> None:
+        set_once(self, "server", server)
+        set_once(self, "error", error)
 
 
 class WebSocketServer(Emitter):

@@ -9,8 +9,10 @@ import pytest
 
 from fixtures.clock import virtual
 from fixtures.ends import Record, end, open_client_end, open_server_end
+from wsmash.endpoint import ConnectionEvent
 from wsmash.errors import InvalidMessage, ProtocolError
-from wsmash.runtime.events import CloseEvent, ConnectionEvent, ErrorEvent, MessageEvent, OpenEvent, ServerEvent
+from wsmash.runtime.events import CloseEvent, ErrorEvent, MessageEvent, OpenEvent
+from wsmash.server import ServerEvent, create_server
 
 client: Any = "the client"
 
@@ -20,7 +22,7 @@ EVENTS = [
     CloseEvent(client, 1000, "bye", (1000, "bye"), (1000, "bye")),
     ErrorEvent(client, ProtocolError("fault", 1002)),
     ConnectionEvent(client),
-    ServerEvent("the server", OSError("fault")),
+    ServerEvent(create_server(), OSError("fault")),
 ]
 
 ids = [type(event).__name__ for event in EVENTS]

@@ -8,27 +8,20 @@ from .. import codecs
 from ..errors import ClosePair
 
 if TYPE_CHECKING:
-    from ..endpoint import ServerConnection
-    from ..sansio.head import Request
-    from ..server import WebSocketServer
     from .connection import WebSocketConnection
 
 T = TypeVar("T")
 
 _SHOWN = 75  # characters of a message in a repr
 
-_set = object.__setattr__
+set_once = object.__setattr__
+"""How an event gets what it holds."""
 
 
-class Event:
-    """Something that happened; `client` is the connection it happened to."""
+class Immutable:
+    """Nothing of it can be set once it is made, and its `repr` shows what it holds."""
 
-    __slots__ = ("client",)
-
-    client: WebSocketConnection
-
-    def __init__(self, client: WebSocketConnection) -> None:
-        _set(self, "client", client)
+    __slots__: tuple[str, ...] = ()
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"events are immutable: {type(self).__name__}.{name} cannot be set")
@@ -39,6 +32,17 @@ class Event:
     def __repr__(self) -> str:
         shown = (f"{name}={_cut(getattr(self, name))}" for name in self.__slots__ if not name.startswith("_"))
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class Event(Immutable):
+    """Something that happened; `client` is the connection it happened to."""
+
+    __slots__ = ("client",)
+
+    client: WebSocketConnection
+
+    def __init__(self, client: WebSocketConnection) -> None:
+        set_once(self, "client", client)
 
 
 class OpenEvent(Event):
@@ -105,7 +109,7 @@ class CloseEvent(Event):
     ) -> None:
         super().__init__(client)
         for name, value in (("code", code), ("reason", reason), ("sent", sent), ("received", received)):
-            _set(self, name, value)
+            set_once(self, name, value)
 
     @property
     def was_clean(self) -> bool:
@@ -122,45 +126,7 @@ class ErrorEvent(Event):
 
     def __init__(self, client: WebSocketConnection, error: Exception) -> None:
         super().__init__(client)
-        _set(self, "error", error)
-
-
-class ConnectionEvent(Event):
-    """A client has connected to the server: `client`, by `request`."""
-
-    __slots__ = ()
-
-    client: ServerConnection
-
-    @property
-    def request(self) -> Request:
-        """What the client asked for."""
-        return self.client.request
-
-    def __repr__(self) -> str:
-        return f"ConnectionEvent(client={self.client!r}, request={self.request!r})"
-
-
-class ServerEvent:
-    """Something happened to the server itself: it was closed, or its listener or a callback failed.
-
-    Attributes:
-        server: the server.
-        error: the exception, or None for `close`.
-    """
-
-    __slots__ = ("error", "server")
-
-    server: WebSocketServer
-    error: Exception | None
-
-    def __init__(self, server: Any, error: Exception | None = None) -> None:
-        _set(self, "server", server)
-        _set(self, "error", error)
-
-    __setattr__ = Event.__setattr__
-    __delattr__ = Event.__delattr__
-    __repr__ = Event.__repr__
+        set_once(self, "error", error)
 
 
 _set_client = Event.__dict__["client"].__set__

@@ -9,8 +9,7 @@ from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote
 
-from ..grammar import OWS, is_field_value, shown
-from ..options import HeaderPairs
+from ..grammar import OWS, HeaderPairs, is_field_value, shown
 from .headers import Headers, checked_pairs
 from .http1 import parse_request
 

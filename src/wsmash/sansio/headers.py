@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from ..grammar import OWS, is_field_value, is_token, shown
-from ..options import HeaderPairs
+from ..grammar import OWS, HeaderPairs, is_field_value, is_token, shown
 
 MAX_EXTENSIONS: Final = 32
 """How many extensions a peer may list, and how many parameters each may have."""
