@@ -57,7 +57,7 @@ def test_reprs_show_what_an_event_holds() -> None:
     assert repr(EVENTS[1]) == "MessageEvent(data='text')"
     assert repr(EVENTS[2]) == "CloseEvent(code=1000, reason='bye', received=(1000, 'bye'), sent=(1000, 'bye'))"
     assert repr(EVENTS[3]) == "ErrorEvent(error=ProtocolError('fault'))"
-    assert repr(EVENTS[5]) == "ServerEvent(error=OSError('fault'), server='the server')"
+    assert repr(EVENTS[5]) == "ServerEvent(error=OSError('fault'), server=<WebSocketServer NEW port=8080 clients=0>)"
     assert len(repr(MessageEvent(client, "x" * 1_000_000))) < 120
     assert len(repr(MessageEvent(client, b"x" * 1_000_000))) < 120
 
