@@ -298,3 +298,87 @@ async def test_losing_the_connection_ends_a_message_that_waits_for_room() -> Non
     channel.lose()
     with pytest.raises(ConnectionClosed):
         await sending
+
+
+class Source:
+    """Yields one piece and then waits for ever, and tells whether it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def pieces(self, first: bytes = b"x") -> AsyncIterator[bytes]:
+        try:
+            yield first
+            await asyncio.Event().wait()
+        finally:
+            self.closed = True
+
+
+@virtual
+async def test_losing_the_connection_ends_a_source_that_never_goes_on() -> None:
+    """Its generator is closed, no task stays, and who awaits the message gets `ConnectionClosed`."""
+    client, channel = open_client_end()
+    source = Source()
+    action = client.send_fragments(source.pieces())
+    waiting = asyncio.create_task(client.send_fragments(Source().pieces()))
+    await idle()
+    channel.lose()
+    for sending in (action, waiting):
+        with pytest.raises(ConnectionClosed):
+            await sending
+    assert source.closed and not client._owner.tasks
+
+
+@virtual
+async def test_losing_the_connection_closes_a_source_that_waits_for_room() -> None:
+    """A generator that stands at a piece which there is no room for is closed too."""
+    client, channel = open_client_end()
+    channel.stuck = True
+    source = Source()
+    client.send("x" * 70_000)
+    client.send_fragments(source.pieces())
+    await idle()
+    channel.lose()
+    await idle()
+    assert source.closed and not client._owner.tasks
+
+
+@virtual
+async def test_a_message_lost_before_its_first_step_is_closed_too() -> None:
+    """Its task is cancelled before it runs; the awaiter still gets `ConnectionClosed`, not a cancellation."""
+    client, channel = open_client_end()
+    action = client.send_fragments(Source().pieces())
+    channel.lose()
+    with pytest.raises(ConnectionClosed):
+        await action
+    assert not client._owner.tasks
+
+
+@virtual
+async def test_a_source_that_goes_on_after_the_end_sends_nothing() -> None:
+    """One that catches its cancellation is stopped at its next piece."""
+    client, channel = open_client_end()
+
+    async def stubborn() -> AsyncIterator[str]:
+        yield "a"
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            yield "b"
+
+    action = client.send_fragments(stubborn())
+    await idle()
+    channel.lose()
+    with pytest.raises(ConnectionClosed):
+        await action
+    assert wire(channel) == [(Opcode.TEXT, b"a", False)] and not client._owner.tasks
+
+
+@virtual
+async def test_room_after_the_end_fails_at_once() -> None:
+    """Nobody waits for the drain of a connection that is lost."""
+    client, channel = open_client_end()
+    channel.lose()
+    await idle()
+    with pytest.raises(ConnectionClosed):
+        await client._need_outbox().room()

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
 from typing import TYPE_CHECKING
 
 from ..constants import CloseCode, Opcode
 from ..errors import ConnectionClosed, SlowConsumer
-from .actions import DONE, Action, Pending
+from ..sansio.states import Life
+from .actions import DONE, Action, Pending, finished_with
 
 if TYPE_CHECKING:
     from .connection import WebSocketConnection
@@ -25,7 +26,7 @@ Pieces = Iterable[str] | Iterable[bytes] | AsyncIterable[str] | AsyncIterable[by
 class Outbox:
     """What waits for room in one connection's write buffer."""
 
-    __slots__ = ("_connection", "_keyed", "_keyed_size", "_room", "fragmented", "pong")
+    __slots__ = ("_connection", "_keyed", "_keyed_size", "_room", "ended", "fragmented", "pong")
 
     def __init__(self, connection: WebSocketConnection) -> None:
         self._connection = connection
@@ -34,11 +35,15 @@ class Outbox:
         self._keyed_size = 0
         self.pong: bytes | None = None  # the newest ping that is not answered
         self.fragmented: deque[_Fragments] = deque()  # messages in fragments: the first one is under way
+        self.ended: ConnectionClosed | None = None
 
     def room(self) -> Pending[None]:
         """Ends when the write buffer has drained; fails when the connection is lost."""
         if self._room is None:
-            self._room = self._connection._owner.environment.loop.create_future()
+            connection = self._connection
+            if connection._life is Life.LOST:
+                return finished_with(connection._closed_error())  # nothing would ever end the waiting
+            self._room = connection._owner.environment.loop.create_future()
         return Pending(self._room)
 
     def conflate(self, key: str, opcode: int, payload: bytes) -> bool:
@@ -85,6 +90,9 @@ class Outbox:
         """The connection is gone."""
         if self._room is not None and not self._room.done():
             self._room.set_exception(error)
+        self.ended = error
+        for message in self.fragmented:
+            message.cut_off()
 
 
 def refused(connection: WebSocketConnection) -> None:
@@ -123,9 +131,7 @@ def send_fragments(connection: WebSocketConnection, pieces: Pieces) -> Action[No
     message = _Fragments(connection, pieces)
     if message.first and message.begin():
         return DONE
-    task = connection._owner.run(message.finish(), None)
-    task.add_done_callback(message.ended)
-    return Pending(task, on_cancel=task.cancel)
+    return message.go_on()
 
 
 class _Fragments:
@@ -143,7 +149,10 @@ class _Fragments:
         self._started = False
         self._held = b""
         self._turn: asyncio.Future[None] | None = None
-        self._queue = connection._need_outbox().fragmented
+        self._task: asyncio.Task[None] | None = None
+        self._outcome: asyncio.Future[None] = connection._owner.environment.loop.create_future()
+        self._outbox = connection._need_outbox()  # that of this life: a client may connect again
+        self._queue = self._outbox.fragmented
         self._queue.append(self)
 
     @property
@@ -168,16 +177,24 @@ class _Fragments:
         self._leave()
         return True
 
-    async def finish(self) -> None:
+    def go_on(self) -> Action[None]:
+        """Send the rest in a task."""
+        self._task = task = self._connection._owner.run(self._finish(), None)
+        task.add_done_callback(self._finished)
+        return Pending(self._outcome, on_cancel=task.cancel)
+
+    def cut_off(self) -> None:
+        """The connection is gone: a source that would give its next piece late, or never, is not waited for."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _finish(self) -> None:
         """Send the rest, each piece when there is room for it."""
         if not self.first:
             self._turn = asyncio.get_running_loop().create_future()
             await self._turn
         if isinstance(self._pieces, AsyncIterable):
-            async for piece in self._pieces:
-                await self._room()
-                self._take(piece)
-                self._send(final=False)
+            await self._send_each(aiter(self._pieces))
         else:
             for part in self._pieces:
                 await self._room()
@@ -185,10 +202,28 @@ class _Fragments:
         await self._room()
         self._send(final=True)
 
-    def ended(self, task: asyncio.Task[None]) -> None:
-        """The task is done, or was cancelled, perhaps before it began."""
+    async def _send_each(self, pieces: AsyncIterator[object]) -> None:
+        try:
+            async for piece in pieces:
+                await self._room()
+                self._take(piece)
+                self._send(final=False)
+        finally:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        # The task may have been cancelled before it began, so that what it would raise is decided here.
         self._leave()
-        self._fail(asyncio.CancelledError() if task.cancelled() else task.exception())
+        outcome = self._outcome
+        error = (self._outbox.ended or asyncio.CancelledError()) if task.cancelled() else task.exception()
+        self._fail(error)
+        if error is None:
+            outcome.set_result(None)
+        elif isinstance(error, asyncio.CancelledError):
+            outcome.cancel()
+        else:
+            outcome.set_exception(error)
 
     def _leave(self) -> None:
         self._queue.remove(self)
@@ -198,12 +233,18 @@ class _Fragments:
                 turn.set_result(None)
 
     def _fail(self, error: BaseException | None) -> None:
-        if error is not None and not isinstance(error, ConnectionClosed):
+        if error is not None and not isinstance(error, ConnectionClosed) and self._outbox.ended is None:
             self._connection._fail(CloseCode.INTERNAL_ERROR, "a message in fragments was not finished", None)
 
     async def _room(self) -> None:
         while self._connection._congested:
-            await self._connection._need_outbox().room()
+            self._check_open()
+            await self._outbox.room()
+
+    def _check_open(self) -> None:
+        if self._outbox.ended is not None:
+            raise self._outbox.ended
+        self._connection._check_open()
 
     def _add(self, piece: object) -> None:
         if self._opcode >= 0:
@@ -224,9 +265,8 @@ class _Fragments:
         self._held = payload
 
     def _send(self, *, final: bool) -> None:
-        connection = self._connection
-        connection._check_open()
+        self._check_open()
         opcode = Opcode.CONTINUATION if self._started else max(self._opcode, Opcode.TEXT)  # no pieces: an empty text
         self._started = True
         held, self._held = self._held, b""
-        connection._put(opcode, held, final=final)
+        self._connection._put(opcode, held, final=final)
