@@ -228,13 +228,23 @@ def test_fragments_hold_messages_back(codec: Codec, role: Role, agreed: Compress
 
 
 def test_what_is_held_counts_in_bytes(codec: Codec) -> None:
-    """`held` is what the frames that wait will add to the wire."""
+    """`held` is what the frames that wait will add to the wire, and 64 bytes for each: small ones cost memory too."""
     sender = sending(codec)
     sender.fragment(TEXT, b"", final=False)
     sender.message(TEXT, b"12345")
     sender.prepared(Prepared(TEXT, b"x" * 200))
-    assert sender.held == 7 + 204
+    assert sender.held == 7 + 64 + 204 + 64
     assert len(sender.fragment(CONTINUATION, b"", final=True)) == 2 + 7 + 204
+    assert sender.held == 0
+
+
+def test_asking_what_is_held_takes_no_time(codec: Codec) -> None:
+    """It is asked at each message: not even many that wait are counted again."""
+    sender = sending(codec)
+    sender.fragment(TEXT, b"", final=False)
+    for number in range(50_000):  # a sum at each would be a thousand million steps
+        sender.message(TEXT, b"")
+        assert sender.held == (number + 1) * 66
 
 
 # -- prepared messages

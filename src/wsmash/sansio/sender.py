@@ -17,6 +17,9 @@ from .receiver import Compression
 
 Payload = bytes | bytearray | memoryview
 
+HELD_OVERHEAD = 64
+"""What a frame that is held back counts beside its bytes: many small ones take more memory than they have bytes."""
+
 
 class Prepared:
     """A message for many connections: framed once, and compressed once for each window size.
@@ -51,9 +54,22 @@ class Sender:
         role: this end of the connection.
         compression: what was agreed on, None where nothing is compressed.
         entropy: gives so many unpredictable bytes (RFC 6455 10.3).
+
+    Attributes:
+        held: what messages that wait for the end of one sent in fragments cost, in bytes.
     """
 
-    __slots__ = ("_compressed", "_entropy", "_held", "_masks", "_threshold", "_unfinished", "_window", "deflater")
+    __slots__ = (
+        "_compressed",
+        "_entropy",
+        "_held",
+        "_masks",
+        "_threshold",
+        "_unfinished",
+        "_window",
+        "deflater",
+        "held",
+    )
 
     def __init__(self, role: Role, compression: Compression | None, entropy: Callable[[int], bytes]) -> None:
         self._masks = role is Role.CLIENT
@@ -69,11 +85,7 @@ class Sender:
         self._unfinished = False
         self._compressed = False
         self._held: list[bytes] | None = None
-
-    @property
-    def held(self) -> int:
-        """Bytes of messages that wait for the end of one sent in fragments."""
-        return sum(map(len, self._held)) if self._held else 0
+        self.held = 0
 
     def message(self, opcode: int, payload: Payload, *, compress: bool = True) -> bytes:
         """A whole message. Empty where a message in fragments holds it back: its last fragment brings it."""
@@ -109,7 +121,7 @@ class Sender:
         if not final:
             return self._frame(first, payload)
         self._unfinished = False
-        held, self._held = self._held or (), None
+        held, self._held, self.held = self._held or (), None, 0
         return b"".join((self._frame(FIN | first, payload), *held))
 
     def control(self, opcode: Opcode, payload: bytes) -> bytes:
@@ -121,6 +133,7 @@ class Sender:
         if self._held is None:
             self._held = []
         self._held.append(frame)
+        self.held += len(frame) + HELD_OVERHEAD
         return b""
 
     def _frame(self, first: int, payload: Payload) -> bytes:
