@@ -120,6 +120,7 @@ class Inbox:
             while True:
                 if not self._items or connection._on_message is None:
                     if self._last:
+                        self.clear()  # the last callback has gone: for nobody
                         break
                     await self._park()
                     continue
