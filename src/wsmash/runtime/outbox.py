@@ -15,12 +15,17 @@ from typing import TYPE_CHECKING
 from ..constants import CloseCode, Opcode
 from ..errors import ConnectionClosed, SlowConsumer
 from ..sansio.states import Life
+from ..transports.base import REFUSED
 from .actions import DONE, Action, Pending, finished_with
 
 if TYPE_CHECKING:
     from .connection import WebSocketConnection
 
 Pieces = Iterable[str] | Iterable[bytes] | AsyncIterable[str] | AsyncIterable[bytes]
+
+
+KEYED_OVERHEAD = 128
+"""What a message that waits for its key's turn counts beside its bytes: many small ones take more memory."""
 
 
 class Outbox:
@@ -30,7 +35,7 @@ class Outbox:
 
     def __init__(self, connection: WebSocketConnection) -> None:
         self._connection = connection
-        self._room: asyncio.Future[None] | None = None
+        self._room: Pending[None] | None = None  # one for all who wait: what each adds is its own waiting alone
         self._keyed: dict[str, tuple[int, bytes]] = {}
         self._keyed_size = 0
         self.pong: bytes | None = None  # the newest ping that is not answered
@@ -43,14 +48,14 @@ class Outbox:
             connection = self._connection
             if connection._life is Life.LOST:
                 return finished_with(connection._closed_error())  # nothing would ever end the waiting
-            self._room = connection._owner.environment.loop.create_future()
-        return Pending(self._room)
+            self._room = Pending(connection._owner.environment.loop.create_future())
+        return self._room
 
     def conflate(self, key: str, opcode: int, payload: bytes) -> bool:
         """Keep the message outside the buffer, in place of an older one of its key; False where all are too many."""
         connection = self._connection
         older = self._keyed.get(key)
-        size = self._keyed_size + len(payload) - (len(older[1]) if older else 0)
+        size = self._keyed_size + len(payload) - len(older[1]) if older else self._keyed_size + _cost(key, payload)
         most = connection._owner.options.max_write_buffer
         if most is not None and size > most:
             return False
@@ -66,33 +71,42 @@ class Outbox:
             payload, self.pong = self.pong, None
             connection._put(Opcode.PONG, payload)
         while self._keyed and not connection._congested:
-            key = next(iter(self._keyed))
-            opcode, payload = self._keyed.pop(key)
-            self._keyed_size -= len(payload)
-            connection._put(opcode, payload)
+            self._put_keyed()
         if not connection._congested and self._room is not None:
-            room, self._room = self._room, None
+            room, self._room = self._room.future, None
             if not room.done():
                 room.set_result(None)
 
     def flush(self) -> None:
         """Messages that wait for room go at once: the close frame of an orderly close comes after them."""
         while self._keyed:
-            opcode, payload = self._keyed.pop(next(iter(self._keyed)))
-            self._connection._put(opcode, payload)
+            self._put_keyed()
+
+    def _put_keyed(self) -> None:
+        """Hand on the message that has waited longest; where it does not fit it is dropped, and counted."""
+        key = next(iter(self._keyed))
+        opcode, payload = self._keyed.pop(key)
+        self._keyed_size -= _cost(key, payload)
+        if self._connection._put(opcode, payload) == REFUSED:
+            self._connection._owner.counters.dropped += 1
 
     def forget(self) -> None:
         """Nothing is sent any more."""
         self._keyed.clear()
+        self._keyed_size = 0
         self.pong = None
 
     def end(self, error: ConnectionClosed) -> None:
         """The connection is gone."""
         if self._room is not None and not self._room.done():
-            self._room.set_exception(error)
+            self._room.future.set_exception(error)
         self.ended = error
         for message in self.fragmented:
             message.cut_off()
+
+
+def _cost(key: str, payload: bytes) -> int:
+    return len(payload) + len(key) + KEYED_OVERHEAD
 
 
 def refused(connection: WebSocketConnection) -> None:
