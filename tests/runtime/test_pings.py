@@ -6,8 +6,11 @@ import asyncio
 
 import pytest
 
-from wsmash.errors import ConnectionClosed
-from wsmash.runtime.pings import Pings
+from fixtures.clock import virtual
+from fixtures.ends import end, frames, open_client_end
+from wsmash.constants import Opcode
+from wsmash.errors import ConnectionClosed, InvalidState
+from wsmash.runtime.pings import MAX_UNANSWERED, Pings
 
 
 @pytest.fixture
@@ -124,3 +127,55 @@ def test_the_end(loop: asyncio.AbstractEventLoop) -> None:
     assert not pings.probing
     assert pings.pong(b"0", 2.0) is None
     pings.end(error)
+
+
+class Payload(bytes):
+    """A payload that counts how often it is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Payload.compared += 1
+        return super().__eq__(other)
+
+    __hash__ = bytes.__hash__
+
+
+def test_a_wrong_pong_is_not_compared_with_each_ping(loop: asyncio.AbstractEventLoop) -> None:
+    """What a peer makes up costs no more, however many pings are unanswered."""
+    pings = Pings()
+    for number in range(MAX_UNANSWERED):
+        pings.sent(Payload(b"%d" % number), 1.0, loop.create_future())
+    Payload.compared = 0
+    assert pings.pong(b"wrong", 2.0) is None
+    assert Payload.compared < 10
+    assert pings.pong(b"%d" % (MAX_UNANSWERED - 1), 2.0) == 1.0
+    assert Payload.compared >= MAX_UNANSWERED
+
+
+def test_equal_payloads_between_others(loop: asyncio.AbstractEventLoop) -> None:
+    """Each pong ends the oldest of its payload, also where the keepalive's has the same."""
+    pings = Pings()
+    for number, payload in enumerate((b"a", b"b", b"a")):
+        pings.sent(payload, float(number), loop.create_future())
+    pings.sent(b"a", 3.0)
+    assert [pings.pong(payload, 10.0) for payload in (b"a", b"b", b"a")] == [10.0, 9.0, 8.0]
+    assert pings.probing
+    assert [pings.pong(payload, 10.0) for payload in (b"b", b"a", b"a")] == [None, 7.0, None]
+
+
+@virtual
+async def test_unanswered_pings_are_bounded() -> None:
+    """Beyond 1024 `ping` raises and sends nothing; the keepalive's goes out all the same, and a pong makes room."""
+    client, channel = open_client_end()
+    for number in range(MAX_UNANSWERED):
+        client.ping(b"%d" % number)
+    with pytest.raises(InvalidState, match="1024"):
+        client.ping()
+    client._ping()
+    assert len(frames(channel, Opcode.PING)) == MAX_UNANSWERED + 1
+    with pytest.raises(InvalidState):
+        client.ping()
+    channel.control(Opcode.PONG, b"0")
+    client.ping()
+    end(client)

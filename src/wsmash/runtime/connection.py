@@ -170,7 +170,9 @@ class WebSocketConnection(Lifecycle, ABC):
 
         Raises:
             ValueError: the data is too long.
-            InvalidState, ConnectionClosed: as `send`.
+            InvalidState: the connection is not open yet, or 1024 pings of yours are
+                unanswered. One that is given up, as by a timeout, still counts.
+            ConnectionClosed: as `send`.
         """
         payload = _utf8(data) if isinstance(data, str) else bytes(memoryview(data))
         if len(payload) > 125:
