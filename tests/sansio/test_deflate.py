@@ -437,9 +437,18 @@ class TestInflater:
                 return getattr(self.stream, name)
 
         monkeypatch.setattr(deflate.zlib, "decompressobj", Counting)
+        monkeypatch.setattr(deflate, "MAX_ENDINGS", 100_000)
         deflate.Inflater(15, True).inflate(block * 100_000 + b"\x00", MIB, True)
         assert len(calls) < 100_100
         assert sum(calls) < 100_000 * 64 + 20 * 16 * KIB
+
+    def test_too_many_final_blocks(self, deflate: ModuleType) -> None:
+        """Each costs a new inflater, two bytes at a time: a message may hold 1024 of them, the next one starts anew."""
+        inflater = deflate.Inflater(15, True)
+        for _ in range(2):
+            assert inflater.inflate(b"\x03\x00" * 1024 + b"\x00", MIB, True) == b""
+        with pytest.raises(deflate.InvalidDeflate, match="more than 1024 final blocks"):
+            inflater.inflate(b"\x03\x00" * 1025, MIB, True)
 
     def test_small_final_blocks_keep_the_limit(self, deflate: ModuleType) -> None:
         """Case 61: each stream of a message draws on the same room."""

@@ -173,3 +173,10 @@ def test_next_look_is_never_in_the_past() -> None:
                 care, again = look(now, seen, timeouts)
                 assert again is None or again >= now
                 assert again is None or again > now or care is Care.PING
+
+
+def test_what_comes_between_does_not_renew_a_message() -> None:
+    """An unfinished message is timed by its own bytes, not by the pongs of a peer that never ends it."""
+    seen = QUIET._replace(unfinished=True, message_at=START, received_at=START + 59)
+    assert look(START + 59, seen, MESSAGE_ONLY) == (Care.NOTHING, START + 60)
+    assert look(START + 60, seen, MESSAGE_ONLY)[0] is Care.MESSAGE_LATE

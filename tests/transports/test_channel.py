@@ -155,6 +155,46 @@ async def test_unfinished(bench: Bench) -> None:
     assert not end.channel.info().unfinished
 
 
+@in_loop
+async def test_control_frames_do_not_renew_an_unfinished_message(bench: Bench) -> None:
+    """`message_at` is when bytes of the message itself last came."""
+    end = bench.attach()
+    end.upgrade()
+    await end.peer_sends(frame(Opcode.TEXT, b"begun", final=False, masked=True))
+    while not end.channel.info().unfinished:
+        await asyncio.sleep(0)
+    begun = end.channel.info()
+    assert begun.message_at == begun.received_at
+    while asyncio.get_running_loop().time() == begun.received_at:
+        await asyncio.sleep(0)
+    await end.peer_sends(frame(Opcode.PONG, b"", masked=True))
+    await end.handler.hears("control")
+    later = end.channel.info()
+    assert later.received_at > begun.received_at and later.message_at == begun.message_at
+
+
+@in_loop
+async def test_a_turn_ends_by_time_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few messages a read holds: where they take long, others have their turn between them."""
+    monkeypatch.setattr("wsmash.transports.stream.SECONDS_PER_TURN", -1)
+    end = bench.attach()
+    end.upgrade()
+    loop = asyncio.get_running_loop()
+    passed = 0
+
+    def count() -> None:
+        nonlocal passed
+        passed += 1
+        if len(end.handler.messages) < 10:
+            loop.call_soon(count)
+
+    await end.peer_sends(masked(*"0123456789"))
+    await end.handler.hears("message")
+    count()
+    await end.handler.hears("message", 10)
+    assert end.handler.messages == list("0123456789") and passed >= 9
+
+
 # Who is called when
 
 

@@ -278,6 +278,23 @@ async def test_garbage_inside_tls(bench: Bench) -> None:
 
 
 @in_loop
+async def test_what_came_before_garbage_in_one_read_is_delivered() -> None:
+    """However TLS's records are cut into reads, what came before a bad one is plaintext, and nothing is after it."""
+    client, server = TLSPump(CLIENT), TLSPump(SERVER)
+    while client.shaking_hands or server.shaking_hands:
+        server.receive(client.output())
+        client.receive(server.output())
+    client.write(b"one")
+    client.write(b"two")
+    garbage = b"\x17\x03\x03\x00\x20" + bytes(32)
+    assert server.receive(client.output() + garbage) == (b"onetwo", False)
+    assert isinstance(server.failure, ssl.SSLError)
+    server.output()
+    server.write(b"an answer")  # the session is dead: dropped, not raised
+    assert server.output() == b""
+
+
+@in_loop
 async def test_abort_inside_the_handshake() -> None:
     """Aborting before TLS is up loses both ends, without an error on the aborting one."""
     client, server = sides(window=10)

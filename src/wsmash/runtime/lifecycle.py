@@ -183,6 +183,7 @@ class Lifecycle(Ending):
             info.buffered > 0,
             info.unfinished,
             self._pauses != 0,
+            max(info.message_at, self._resumed_at),
         )
         care, again = look(now, seen, self._owner.timeouts)
         if care is Care.NOTHING and again is None:

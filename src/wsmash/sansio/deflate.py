@@ -20,6 +20,9 @@ except ImportError:  # no wheel for this platform: slower, and the same on the w
 
     BACKEND: Final[str] = "zlib"  # type: ignore[no-redef,misc]
 
+MAX_ENDINGS: Final = 1024
+"""Final blocks that one message may hold. An honest sender ends its stream once, if ever; each costs a new inflater."""
+
 _TAIL: Final = b"\x00\x00\xff\xff"
 # After the tail empty stored blocks: where the stream stands between two blocks, as it
 # must, zlib takes them in silence. Inside a block's data they would be output or an
@@ -148,6 +151,7 @@ class Inflater:
 
     __slots__ = (
         "_ended",
+        "_endings",
         "_recent",
         "_recent_size",
         "_stream",
@@ -168,6 +172,7 @@ class Inflater:
         self._unfinished = False
         self._used = False
         self._ended = False
+        self._endings = 0  # final blocks in this message
 
     def inflate(self, data: Buffer, room: int | None, final: bool) -> bytes:
         """Inflate the next piece of the current message.
@@ -232,6 +237,9 @@ class Inflater:
             if self._ended:
                 # RFC 7692 7.2.3.4: a final block ends its stream, and the message goes on in another.
                 self._stream = None
+                self._endings += 1
+                if self._endings > MAX_ENDINGS:
+                    raise InvalidDeflate(f"the message has more than {MAX_ENDINGS} final blocks")
                 position += len(piece) - len(stream.unused_data)
                 input_step = _INPUT_STEP_AFTER_END
                 if position == length:
@@ -251,6 +259,7 @@ class Inflater:
             if stream.decompress(_TAIL_AND_PROBE, 1) or stream.eof:
                 raise InvalidDeflate("the message ends inside a block")
         self._ended = False
+        self._endings = 0
         if not self._takeover:
             self._forget()
 
@@ -283,6 +292,7 @@ class Inflater:
         self._recent = []
         self._recent_size = 0
         self._unfinished = self._ended = False
+        self._endings = 0
 
 
 def _join(chunks: list[bytes]) -> bytes:

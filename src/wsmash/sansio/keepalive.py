@@ -41,6 +41,8 @@ class Seen(NamedTuple):
     unfinished: bool
     paused: bool
     """Whether we do not read: silence is then our own doing."""
+    message_at: float | None = None
+    """When bytes of the unfinished message last came; None for `received_at`. Control frames between do not count."""
 
 
 class Timeouts(NamedTuple):
@@ -69,7 +71,8 @@ def _rules(now: float, seen: Seen, timeouts: Timeouts) -> list[tuple[float, floa
     if write is not None:
         rules.append((seen.written_at if seen.buffered else now, write, Care.WRITE_STUCK))
     if message is not None:
-        rules.append((seen.received_at if seen.unfinished and not seen.paused else now, message, Care.MESSAGE_LATE))
+        last = seen.received_at if seen.message_at is None else seen.message_at
+        rules.append((last if seen.unfinished and not seen.paused else now, message, Care.MESSAGE_LATE))
     if interval is not None and patience is not None and not alive:
         rules.append((seen.pinged_at, patience, Care.LOST))
     elif interval is not None:

@@ -76,6 +76,7 @@ class Receiver:
         "_tail",
         "_wire",
         "inflater",
+        "pieces",
     )
 
     def __init__(self, role: Role, limits: Limits, compression: Compression | None = None) -> None:
@@ -100,11 +101,17 @@ class Receiver:
         self._fragments = 0
         self._parts: bytearray | None = None
         self._tail = b""  # the start of a code point whose end has not come
+        self.pieces = 0  # frames and parts of frames that messages came in; tells whether one goes on
 
     @property
     def unfinished(self) -> bool:
         """Whether the peer has begun a frame or a message and not ended it."""
         return not self._over and (self._message is not Assembly.IDLE or bool(self._data))
+
+    @property
+    def in_message(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return self._message is not Assembly.IDLE
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the transport."""
@@ -246,6 +253,7 @@ class Receiver:
             return VIOLATION, Violation.TOO_MANY_FRAGMENTS
         self._fin = bool(first & FIN)
         self._left, self._mask, self._offset = length, mask, 0
+        self.pieces += 1
         return self._read_payload()
 
     def _read_payload(self) -> Item | None:
@@ -255,6 +263,7 @@ class Receiver:
         if self._left and not piece:
             return None
         self._pos = start + len(piece)
+        self.pieces += 1
         if self._mask:
             piece = apply_mask(piece, self._mask, self._offset)
             self._offset += len(piece)

@@ -58,6 +58,8 @@ class ChannelInfo(NamedTuple):
     """When the peer last took bytes, or bytes began to wait for it."""
     unfinished: bool
     """Whether the peer has begun a message and not ended it."""
+    message_at: float
+    """When bytes of that message last came."""
     codecs: tuple[Deflater | None, Inflater | None]
 
 

@@ -43,6 +43,7 @@ class ScriptedChannel:
         self.waiting = 0
         self.paused = self.closed = self.aborted = self.gone = False
         self.unfinished = False
+        self.message_at: float | None = None  # when bytes of the unfinished message came, where not at received_at
         self.received = b""
         self.received_at = self.written_at = loop.time()
 
@@ -134,5 +135,6 @@ class ScriptedChannel:
             self.received_at,
             self.written_at,
             self.unfinished,
+            self.received_at if self.message_at is None else self.message_at,
             (None, None),
         )

@@ -35,6 +35,10 @@ BYTE_PIPE = Limits(None, None, 65536, None)
 """The limits of a channel that does not carry messages yet."""
 
 
+SECONDS_PER_TURN = 0.005
+"""The same in time: small frames may hold large messages, or take a callback long."""
+
+
 class StreamChannel(ABC):
     """The parts that all streams share; see `base.Channel` for what the public methods promise."""
 
@@ -47,6 +51,7 @@ class StreamChannel(ABC):
         "_handler",
         "_limits",
         "_loop",
+        "_message_at",
         "_more",
         "_out",
         "_paused",
@@ -76,7 +81,7 @@ class StreamChannel(ABC):
         self._shut = False  # our direction is ended
         self._ended = False  # their direction is ended, which is acted on when what came before it has been delivered
         self._gone = False
-        self.received_at = self.written_at = loop.time()
+        self.received_at = self.written_at = self._message_at = loop.time()
         if self._tls is not None:
             self._queue(self._tls.output())
 
@@ -158,6 +163,7 @@ class StreamChannel(ABC):
             self.received_at,
             self.written_at,
             self._receiver is not None and self._receiver.unfinished,
+            self._message_at,
             (
                 None if self._sender is None else self._sender.deflater,
                 None if self._receiver is None else self._receiver.inflater,
@@ -202,14 +208,22 @@ class StreamChannel(ABC):
             self._finish(error)
             return b"", False
         self._queue(tls.output())
-        return plaintext, ended
+        return plaintext, ended or tls.failure is not None
 
     def _deliver(self) -> None:
+        """Work off what has been received, and note when the message that is unfinished last went on."""
+        receiver = cast(Receiver, self._receiver)
+        pieces = receiver.pieces
+        self._deliver_items(receiver, self._handler)
+        if receiver.pieces != pieces or not receiver.in_message:
+            self._message_at = self.received_at
+
+    def _deliver_items(self, receiver: Receiver, handler: Any) -> None:
         """Hand what has been received to the handler, until a pause or the turn's budget stops it."""
-        receiver, handler = cast(Receiver, self._receiver), self._handler
         self._more = False
-        for _ in range(ITEMS_PER_TURN):
-            if not self._delivers():
+        limit = self._loop.time() + SECONDS_PER_TURN
+        for count in range(ITEMS_PER_TURN):
+            if not self._delivers() or (count and self._loop.time() > limit):
                 break
             item = receiver.receive()
             if item is None:
@@ -251,7 +265,7 @@ class StreamChannel(ABC):
     def _end(self) -> None:
         """The peer ended its direction; what we still write in closing may go out first."""
         if not (self._closing and self._out):
-            self._finish(None)
+            self._finish(None if self._tls is None else self._tls.failure)
 
     # -- output
 

@@ -22,12 +22,13 @@ _READ = 16384  # a TLS record holds no more
 class TLSPump:
     """One TLS session. The handshake starts by itself; what is written before its end is kept for it."""
 
-    __slots__ = ("_closing", "_early", "_incoming", "_outgoing", "_ready", "session")
+    __slots__ = ("_closing", "_early", "_incoming", "_outgoing", "_ready", "failure", "session")
 
     def __init__(self, tls: TLS) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._early: list[bytes] | None = []
+        self.failure: ssl.SSLError | None = None
         self._closing = False
         self._ready: list[bytes] = []
         self.session = tls.context.wrap_bio(
@@ -40,18 +41,27 @@ class TLSPump:
 
         Raises:
             ssl.SSLError: the peer or its certificate is not in order; `output`
-                then holds the alert that says so.
+                then holds the alert that says so. Where plaintext came before the
+                fault, that is returned, and the error is in `failure`.
         """
         plaintext: list[bytes] = []
         ended = False
         view = memoryview(ciphertext)
         for start in range(0, len(view), SLICE):
             self._incoming.write(view[start : start + SLICE])
-            ended = self._advance(plaintext)
+            try:
+                ended = self._advance(plaintext)
+            except ssl.SSLError as error:
+                if not plaintext:
+                    raise
+                self.failure = error
+                break
         return plaintext[0] if len(plaintext) == 1 else b"".join(plaintext), ended
 
     def write(self, plaintext: bytes) -> None:
-        """Encrypt; `output` has the result."""
+        """Encrypt; `output` has the result. After a failure there is no session to encrypt for."""
+        if self.failure is not None:
+            return
         if self._early is not None:
             self._early.append(plaintext)
             return
