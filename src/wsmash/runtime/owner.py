@@ -23,7 +23,8 @@ class Counters:
 
     Attributes:
         closed_slow: connections failed with 1013 because their peer reads too slowly.
-        dropped: messages not sent, under the policy "drop".
+        dropped: messages not sent: under the policy "drop"; broadcasts under "raise"; and
+            conflated ones that found no room when the connection closed.
         conflated: messages replaced by a newer one of their key before they were sent.
         discarded: messages received that nobody was there to take.
     """
