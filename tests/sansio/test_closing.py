@@ -34,7 +34,7 @@ def test_outcome(sent: ClosePair | None, received: ClosePair | None, outcome: Cl
 def test_a_new_closing_knows_nothing() -> None:
     """Before anything passed there is no frame, no deadline, and nothing to discard."""
     closing = Closing()
-    assert (closing.sent, closing.received, closing.deadline, closing.discard) == (None, None, None, False)
+    assert (closing.sent, closing.received, closing.deadline) == (None, None, None)
     assert closing.outcome == (1006, "")
     assert str(closing.exception()) == "connection closed: 1006"
 

@@ -92,7 +92,6 @@ class Ending(Core):
 
     def _discard(self) -> None:
         """What waits to be delivered is not: this end closed."""
-        self._need_closing().discard = True
         if self._inbox is not None:
             self._inbox.clear()
 

@@ -13,17 +13,15 @@ class Closing:
         sent, received: the frames as `(code, reason)`, or None.
         why: our own account, for a connection that ends without a frame received.
         deadline: when the transport is dropped, as the loop's clock tells it.
-        discard: whether messages that wait are not delivered any more.
     """
 
-    __slots__ = ("deadline", "discard", "received", "sent", "why")
+    __slots__ = ("deadline", "received", "sent", "why")
 
     def __init__(self) -> None:
         self.sent: ClosePair | None = None
         self.received: ClosePair | None = None
         self.why = ""
         self.deadline: float | None = None
-        self.discard = False
 
     @property
     def outcome(self) -> ClosePair:
