@@ -26,10 +26,11 @@ bench: $(READY) ## the echo rate beside another package's
 conformance: $(READY) ## all cases of the Autobahn test suite, both roles; writes docs/conformance.md
 	@$(BIN)/python tests/conformance/run.py $(ARGS)
 
-lint: $(READY) ## ruff, the layers, and whether docs/options.md is what the options say
+lint: $(READY) ## ruff, the layers, and whether what is written by tools is what the code says
 	$(BIN)/ruff check
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/options_table.py --check
+	$(BIN)/python tools/native_tables.py --check
 
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy
