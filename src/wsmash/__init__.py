@@ -39,5 +39,7 @@ from .sansio.headers import Headers as Headers
 from .server import ServerEvent as ServerEvent
 from .server import WebSocketServer as WebSocketServer
 from .server import create_server as create_server
+from .transports.choice import Engine as Engine
+from .transports.choice import engine as engine
 from .urls import http_to_ws_url as http_to_ws_url
 from .urls import is_valid_url as is_valid_url

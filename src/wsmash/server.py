@@ -29,7 +29,7 @@ from .runtime.opening import ServerOpening
 from .runtime.owner import Counters
 from .sansio.states import SERVER_LIFE, ServerLife, ServerSignal
 from .signatures import takes, with_parameters_of
-from .transports.base import TLS, Listener
+from .transports.base import TLS, Connected, Listener
 
 logger = logging.getLogger("wsmash")
 
@@ -255,7 +255,7 @@ class WebSocketServer(Emitter):
 
     # -- clients
 
-    def _accepted(self, sock: socket) -> None:
+    def _accepted(self, sock: Connected) -> None:
         """A client has connected."""
         reception, environment = self._reception, self._environment
         if reception is None or environment is None:

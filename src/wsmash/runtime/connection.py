@@ -17,9 +17,11 @@ from ..codecs import Message
 from ..errors import ConnectionClosed, InvalidState
 from ..sansio.head import Request, Response
 from ..sansio.states import Life
+from ..transports import native
 from ..transports.base import REFUSED, named
 from .actions import DONE, Action, Pending
-from .emitter import DECORATES, C, Callback, Decorates
+from .core import Core
+from .emitter import DECORATES, C, Callback, Decorates, must_run
 from .events import CloseEvent, ErrorEvent, MessageEvent, OpenEvent
 from .inbox import Inbox
 from .lifecycle import Lifecycle
@@ -109,6 +111,7 @@ class WebSocketConnection(Lifecycle, ABC):
 
     # -- sending
 
+    @native.shortened
     def send(
         self, data: Message, *, key: str | None = None, compress: bool = True
     ) -> Action[None]:
@@ -143,6 +146,11 @@ class WebSocketConnection(Lifecycle, ABC):
             refused(self)
             return DONE
         return self._need_outbox().room() if self._congested else DONE
+
+    def _sent_above_high_water(self) -> Action[None]:
+        """What the engine's short way of `send` comes back with, where the peer does not keep up."""
+        self._congest()
+        return self._need_outbox().room()
 
     def send_json(
         self, value: object, *, key: str | None = None, compress: bool = True
@@ -332,3 +340,13 @@ def encode_message(data: object) -> tuple[int, bytes]:
     if not view.c_contiguous:
         raise TypeError("a buffer must be C-contiguous to be sent: copy it first")
     return 2, view.tobytes()
+
+
+native.take_shortcuts(
+    connection=Core,
+    event=MessageEvent,
+    open=Life.OPEN,
+    done=DONE,
+    must_run=must_run,
+    is_plain=lambda connection: connection._owner.options.message_type is None,
+)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from ..transports.base import Driver
-from ..transports.portable import PortableDriver
+from ..transports.choice import make_driver
 from .deadlines import Wheel
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class Environment:
         self.loop = loop
         self.thread = threading.get_ident()
         self.wheel = Wheel(loop)
-        self.driver = driver or PortableDriver(loop)
+        self.driver = driver or make_driver(loop)
 
     def check_thread(self, action: str) -> None:
         """Only the loop's own thread may act.

@@ -15,7 +15,7 @@ from ..sansio.violations import Violation
 from ..transports.base import Channel
 from .core import INBOX, OUTPUT
 from .delivery import Failed, deliver
-from .emitter import Emitter, as_tuple, must_run
+from .emitter import Callback, Emitter, as_tuple, must_run
 from .ending import Ending
 from .events import MessageEvent, OpenEvent
 from .inbox import Inbox
@@ -106,9 +106,15 @@ class Lifecycle(Ending):
                 self._callback_failed(error)
                 continue
             if result is not None and must_run(result):
-                self._inbox = Inbox(self._me)
-                self._inbox.start(cast(Awaitable[Any], result), callbacks[at:], event)
+                self._await_callback(cast(Awaitable[Any], result), event, callbacks[at:])
                 return
+
+    def _await_callback(
+        self, result: Awaitable[Any], event: MessageEvent, rest: tuple[Callback, ...] = ()
+    ) -> None:
+        """A message callback returned something to await: from now on the inbox takes every message."""
+        self._inbox = Inbox(self._me)
+        self._inbox.start(result, rest, event)
 
     def _event_of(self, data: str | bytes) -> MessageEvent | None:
         """The message's event; None for one that is not of the type declared, which is then dealt with."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
@@ -33,7 +32,7 @@ from ..sansio.http1 import (
     parse_request,
     parse_response,
 )
-from ..transports.base import TLS, Channel, named
+from ..transports.base import TLS, Channel, Connected, named
 from .environment import Environment
 
 logger = logging.getLogger("wsmash")
@@ -92,7 +91,7 @@ class ServerOpening:
         self._deadline: float | None = None
         self.tick = -1
 
-    def start(self, sock: socket.socket, tls: TLS | None) -> None:
+    def start(self, sock: Connected, tls: TLS | None) -> None:
         """Begin with a socket."""
         self._channel = self._environment.driver.attach(sock, self, tls)
         self._ask(self._options.open_timeout)

@@ -153,17 +153,28 @@ class TLS(NamedTuple):
     server_hostname: str | None = None
 
 
+class Connected(Protocol):
+    """A connected socket: one of Python's, or what a driver hands over that has accepted it by itself."""
+
+    def fileno(self) -> int: ...
+
+    def detach(self) -> int:
+        """Give the descriptor away, without closing it."""
+
+    def close(self) -> None: ...
+
+
 class Driver(Protocol):
     """Moves bytes for one event loop."""
 
     name: str
 
     def listen(
-        self, sock: socket, on_socket: Callable[[socket], None], on_failure: Callable[[OSError], None]
+        self, sock: socket, on_socket: Callable[[Connected], None], on_failure: Callable[[OSError], None]
     ) -> Listener:
         """Accept connections, each handed over as a non-blocking socket; a failed accept is reported."""
 
-    def attach(self, sock: socket, handler: ByteHandler, tls: TLS | None = None, received: bytes = b"") -> Channel:
+    def attach(self, sock: Connected, handler: ByteHandler, tls: TLS | None = None, received: bytes = b"") -> Channel:
         """Carry a connected socket, which is the driver's from now on."""
 
     def group(self, on_slow: Callable[[Channel, bool], None]) -> Group:

@@ -7,7 +7,7 @@ import socket
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 
-from .base import READ_SIZE, TLS, Address, ByteHandler, Channel
+from .base import READ_SIZE, TLS, Address, ByteHandler, Channel, Connected
 from .group import PlainGroup
 from .stream import StreamChannel
 
@@ -90,7 +90,7 @@ class PortableListener:
         self,
         loop: AbstractEventLoop,
         sock: socket.socket,
-        on_socket: Callable[[socket.socket], None],
+        on_socket: Callable[[Connected], None],
         on_failure: Callable[[OSError], None],
     ) -> None:
         self._loop = loop
@@ -141,15 +141,17 @@ class PortableDriver:
     def listen(
         self,
         sock: socket.socket,
-        on_socket: Callable[[socket.socket], None],
+        on_socket: Callable[[Connected], None],
         on_failure: Callable[[OSError], None],
     ) -> PortableListener:
         sock.setblocking(False)
         return PortableListener(self._loop, sock, on_socket, on_failure)
 
     def attach(
-        self, sock: socket.socket, handler: ByteHandler, tls: TLS | None = None, received: bytes = b""
+        self, sock: Connected, handler: ByteHandler, tls: TLS | None = None, received: bytes = b""
     ) -> SocketChannel:
+        if not isinstance(sock, socket.socket):
+            sock = socket.socket(fileno=sock.detach())
         sock.setblocking(False)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             with contextlib.suppress(OSError):  # some systems refuse it once the peer is gone, which a read will tell

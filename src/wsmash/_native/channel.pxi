@@ -1,0 +1,819 @@
+# One connection's pipe, of bytes first and of messages then: see `transports.base.Channel` for what it promises.
+#
+# The twin of `transports/stream.py`; where the two differ it is in how bytes move, never in
+# what the handler is told. Bytes that were received and could not be worked off are kept in
+# `_tail`: the beginning of a frame head, or, where a pause or the turn's end stopped the
+# channel (`_more`), all that is left of one read.
+
+cdef extern from *:
+    """
+    #include <netdb.h>
+    #include <netinet/in.h>
+    """
+    struct sockaddr_in6:
+        unsigned short sin6_port
+        unsigned int sin6_flowinfo
+        unsigned int sin6_scope_id
+    struct sockaddr_in:
+        unsigned short sin_port
+    int getnameinfo(
+        const sockaddr *address, socklen_t size, char *host, socklen_t room, char *service, socklen_t service_room,
+        int flags
+    )
+    int NI_NUMERICHOST
+    unsigned short ntohs(unsigned short port)
+    unsigned int ntohl(unsigned int number)
+
+
+@cython.final
+cdef class Channel(Entry):
+    cdef object _handler
+    cdef Receiver _receiver
+    cdef Sender _sender
+    cdef object _pump           # TLS, or None
+    cdef bytes _early           # given to `attach`, not yet looked at
+    cdef ws_output _output      # on its way to the socket
+    cdef ws_output _plain       # under TLS: not encrypted yet
+    cdef uint8_t *_tail
+    cdef size_t _tail_size
+    cdef object _remote
+    cdef uint8_t _peer[28]      # of a connection that was accepted over TCP, until somebody asks
+    cdef size_t _high_water
+    cdef size_t _most           # SIZE_MAX for no limit
+    cdef double _received_at
+    cdef double _written_at
+    cdef double _message_at
+    cdef uint64_t _sent_in      # the turn in which output left at once
+    cdef PyObject *_entered     # the context that callbacks run in at the moment
+    cdef bint _quick            # the handler is a connection that shortcuts are for
+    cdef bint _gathers          # several messages at a time are answered by a task
+    cdef bint _listed           # on the engine's ready list
+    cdef bint _dirty            # on its dirty list
+    cdef bint _above            # output went above high water and has not drained
+    cdef bint _paused           # by the handler
+    cdef bint _more             # the tail can be worked off
+    cdef bint _closing          # nothing is sent or delivered any more
+    cdef bint _broken           # the socket takes no more output
+    cdef bint _blocked          # nor does it just now
+    cdef bint _shut             # our direction is ended
+    cdef bint _said_goodbye     # to TLS
+    cdef bint _ended            # their direction is ended: acted on when what came before it has been delivered
+    cdef bint _gone
+
+    cdef int start(self, Engine engine, sock, handler, pump, bytes received) except -1:
+        cdef int fd = sock.detach()
+        self._fd = fd
+        self._high_water = 65536
+        self._most = SIZE_MAX
+        self._handler = handler
+        self._pump = pump
+        try:
+            engine.enter(self, fd)
+        except BaseException:
+            close(fd)
+            raise
+        self._received_at = self._written_at = self._message_at = engine.time()
+        self._sent_in = <uint64_t>-1
+        if type(sock) is Accepted and (<Accepted>sock)._peer_size <= sizeof(self._peer):
+            memcpy(self._peer, &(<Accepted>sock)._peer, sizeof(self._peer))
+        else:
+            self._remote = _address(fd, "getpeername")
+        try:
+            self.watch(EPOLLIN)
+        except OSError as error:
+            self.finish(error)
+            return 0
+        if pump is not None:
+            self.flush()
+        if received:
+            self._early = received
+            engine.list_ready(self)
+        return 0
+
+    def __dealloc__(self):
+        # With its engine, after a loop that was closed with connections on it.
+        if self._fd >= 0 and not self._gone:
+            close(self._fd)
+        free(self._tail)
+        self.drop(&self._output)
+        self.drop(&self._plain)
+
+    cdef void orphaned(self) noexcept:
+        """In a forked child: the parent's connection goes on, and this copy of it is nobody's."""
+        self._gone = True
+        self._listed = self._dirty = False
+        close(self._fd)
+        self._fd = -1
+
+    # -- the seam
+
+    def write(self, bytes data not None):
+        """Write bytes, before `upgrade`."""
+        if not (self._closing or self._gone):
+            self.put(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), data)
+            self.transmitted()
+
+    def upgrade(self, handler, role, limits, compression, bytes received):
+        """Become a message pipe."""
+        self._handler = handler
+        self._high_water = limits.high_water
+        self._most = SIZE_MAX if limits.max_write_buffer is None else limits.max_write_buffer
+        self._receiver = Receiver(role, limits, compression)
+        self._sender = Sender(role, compression, self._engine._masks)
+        self._quick = (
+            _shortcuts is not None and isinstance(handler, _shortcuts.connection) and _shortcuts.is_plain(handler)
+        )
+        if received:
+            self.keep(<const uint8_t *>PyBytes_AS_STRING(received), PyBytes_GET_SIZE(received))
+            self._more = True
+            if not self._paused:
+                self._engine.list_ready(self)
+
+    def send(self, int opcode, payload, *, bint final=True, bint compress=True):
+        """Send a message, a fragment of one, or a control frame."""
+        cdef const uint8_t[::1] view
+        cdef const uint8_t *data = NULL
+        if self._sender is None or self._closing or self._gone:
+            return 0
+        if opcode >= 8:
+            self.put_bytes(self._sender.control(opcode, bytes(payload)))
+        elif not (final and opcode):
+            self.put_bytes(self._sender.fragment(opcode, payload, final, compress))
+        elif self.is_full(len(payload)):
+            return REFUSED
+        elif type(payload) is bytes:
+            self.put_message(
+                opcode, <const uint8_t *>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload), payload, compress
+            )
+        else:
+            view = payload
+            if view.shape[0]:
+                data = &view[0]
+            if self._sender.plain:
+                self.put_message(opcode, data, view.shape[0], None, compress)
+            else:
+                self.put_bytes(self._sender.message(opcode, payload, compress))
+        self.transmitted()
+        return self.measure()
+
+    cdef Py_ssize_t send_short(self, data) except -3:
+        """An exact str or bytes as a message; as `send`, but below 0 too where the long way must be taken."""
+        cdef const uint8_t *start
+        cdef Py_ssize_t size
+        cdef int opcode
+        if self._sender is None or self._closing or self._gone:
+            return NOT_OPEN
+        if type(data) is bytes:
+            opcode, start, size = 2, <const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data)
+        elif PyUnicode_IS_COMPACT_ASCII(data):
+            opcode, start, size = 1, <const uint8_t *>PyUnicode_DATA(data), PyUnicode_GET_LENGTH(data)
+        else:
+            return NOT_OPEN
+        if self.is_full(size):
+            return REFUSED
+        if self._sender.plain:
+            self.put_message(opcode, start, size, data, True)
+        elif opcode == 2:
+            self.put_bytes(self._sender.message(2, data, True))
+        else:
+            self.put_bytes(self._sender.message(1, PyBytes_FromStringAndSize(<const char *>start, size), True))
+        self.transmitted()
+        return self.measure()
+
+    cdef Py_ssize_t send_prepared(self, message, frame) except -3:
+        """What a group calls; `frame` is the message's where nothing is compressed."""
+        if self._sender is None or self._closing or self._gone:
+            return NOT_OPEN
+        if self.is_full(len(message.payload)):
+            return REFUSED
+        if not self._sender.plain:
+            frame = self._sender.prepared(message)
+        self.put_bytes(frame)
+        self.transmitted()
+        return self.measure()
+
+    def pause_reading(self):
+        """Deliver nothing until `resume_reading`."""
+        # It is taken out of the reactor when that reports it: most pauses are over before.
+        if not (self._closing or self._gone):
+            self._paused = True
+
+    def resume_reading(self):
+        """Deliver again."""
+        if self._paused and not self._gone:
+            self._paused = False
+            if self._more or self._ended or self._early is not None:
+                # Never from inside this call: the caller may be in the middle of something.
+                self._engine.list_ready(self)
+            else:
+                self.listen()
+
+    def close(self):
+        """Write what waits, end our direction, and drain theirs until it ends too."""
+        if self._closing or self._gone:
+            return
+        self._closing = True
+        self._paused = self._more = False
+        self.forget_tail()
+        self.flush()
+        if not (self._ended or self._gone):
+            self.listen()
+
+    def abort(self):
+        """Drop the connection as it is."""
+        self.finish(None)
+
+    def info(self):
+        """A look at the channel."""
+        return ChannelInfo(
+            self.remote(),
+            None if self._gone else _address(self._fd, "getsockname"),
+            None if self._pump is None else self._pump.session,
+            self.buffered(),
+            self._received_at,
+            self._written_at,
+            self._receiver is not None and (self._receiver.unfinished or self.holds_part()),
+            self._message_at,
+            (
+                None if self._sender is None else self._sender.deflater,
+                None if self._receiver is None else self._receiver.inflater,
+            ),
+        )
+
+    @property
+    def remote_address(self):
+        """The peer's, as `info` tells it."""
+        return self.remote()
+
+    # -- input
+
+    cdef int happened(self, uint32_t events) except -1:
+        if events & EPOLLOUT or (events & (EPOLLHUP | EPOLLERR) and self._output.size):
+            self._blocked = False
+            self.flush()
+            if self._gone:
+                return 0
+        if self._paused or self._ended:
+            # Not to be told of it again before somebody listens: a hang-up would be reported at every turn.
+            self.watch(EPOLLOUT if self._blocked else 0)
+        elif events & (EPOLLIN | EPOLLHUP | EPOLLERR) and not self._listed:
+            self.read()
+        return 0
+
+    cdef int read(self) except -1:
+        """Take what the socket has, one read of it, and work it off."""
+        cdef Engine engine = self._engine
+        cdef uint8_t *start = engine._buffer + WS_MAX_HELD
+        cdef iovec vector[2]
+        cdef uint8_t *place = NULL
+        cdef size_t room = 0, tail
+        cdef ssize_t count
+        cdef int number
+        if self._receiver is not None and self._pump is None and not self._closing and not self._tail_size:
+            place = self._receiver.room(&room)
+        if place != NULL:
+            vector[0].iov_base, vector[0].iov_len = place, room
+            vector[1].iov_base, vector[1].iov_len = start, READ_SIZE
+            count = readv(self._fd, vector, 2)
+        else:
+            count = recv(self._fd, start, READ_SIZE, 0)
+        if count <= 0:
+            number = errno
+            if count == 0:
+                self.received_at_now()
+                self.end_input()
+            elif number != EAGAIN and number != EINTR:
+                self.finish(OSError(number, os.strerror(number)))
+            return 0
+        self.received_at_now()
+        engine._current = <PyObject *>self
+        if place != NULL:
+            self.arrived_in_place(<size_t>count, room, start)
+        else:
+            self.arrived(start, <size_t>count)
+        engine._current = NULL
+        if self._dirty and not engine._crossed and not self._gone:
+            # Nothing of others is gathered here, so there is nothing to wait for.
+            self.flush()
+        return 0
+
+    cdef int received_at_now(self) except -1:
+        self._received_at = self._engine._now if self._engine._polling else self._engine.time()
+        return 0
+
+    cdef int arrived(self, uint8_t *data, size_t size) except -1:
+        """Bytes of the socket's, with room for a frame's head in front of them."""
+        if self._pump is not None:
+            self.decrypt(data, size)
+        else:
+            self.understood(data, size)
+        return 0
+
+    cdef int understood(self, uint8_t *data, size_t size) except -1:
+        """Bytes of the peer's, decrypted where that was needed, with room for a frame's head in front of them."""
+        cdef size_t tail = self._tail_size
+        if self._closing or self._gone:
+            return 0
+        if self._receiver is None:
+            self._handler.bytes_received(PyBytes_FromStringAndSize(<const char *>data, size))
+            return 0
+        if self._more or tail > WS_MAX_HELD:
+            self.keep(data, size)  # behind what waits already
+            return 0
+        if tail:
+            data -= tail
+            memcpy(data, self._tail, tail)
+            self.forget_tail()
+        self.deliver(data, size + tail)
+        return 0
+
+    cdef int arrived_in_place(self, size_t count, size_t room, uint8_t *rest) except -1:
+        """The bytes of a large message went where they belong, and those that are not its own to `rest`."""
+        cdef size_t placed = count if count < room else room
+        cdef uint32_t pieces = self._receiver.wire.pieces
+        cdef bint whole = self._receiver.received(placed)
+        self._message_at = self._received_at
+        if whole:
+            self.hand_on(self._receiver.opcode)
+            self.leave_context()
+        if count > placed and not self._gone:
+            if self._paused:
+                self.keep(rest, count - placed)
+                self._more = True
+            elif not self._closing:
+                self.deliver(rest, count - placed)
+        return 0
+
+    cdef int deliver(self, const uint8_t *data, size_t size) except -1:
+        """Hand on the messages in these bytes until a pause or the turn's end stops it, and keep what is left."""
+        cdef Receiver receiver = self._receiver
+        cdef Engine engine = self._engine
+        cdef uint32_t pieces = receiver.wire.pieces
+        cdef size_t at = 0, used = 0
+        cdef int count = 0
+        self._more = True
+        try:
+            while not (self._paused or self._closing or self._gone):
+                if count and (count == FRAMES_PER_TURN or engine.is_late()):
+                    break
+                if not receiver.step(data + at, size - at, &used):
+                    at += used
+                    self._more = False
+                    break
+                at += used
+                count += 1
+                self.hand_on(receiver.opcode)
+        finally:
+            self.leave_context()
+            self._gathers = count > 1
+            if receiver.wire.pieces != pieces or not receiver.wire.message:
+                self._message_at = self._received_at
+            if self._closing or self._gone:
+                self._more = False
+            elif at < size:
+                self.keep(data + at, size - at)
+            if self._more and not self._paused:
+                engine.list_ready(self)
+        return 0
+
+    cdef int hand_on(self, int opcode) except -1:
+        """Give one item to who listens."""
+        cdef PyObject *connection
+        cdef PyObject *callback
+        cdef Shortcuts shortcuts
+        data, self._receiver.data = self._receiver.data, None
+        if opcode == 1 or opcode == 2:
+            if self._quick:
+                shortcuts = _shortcuts
+                connection = <PyObject *>self._handler
+                callback = slot_of(connection, shortcuts.message)
+                if (
+                    slot_of(connection, shortcuts.life) == shortcuts.open
+                    and slot_of(connection, shortcuts.inbox) == <PyObject *>None
+                    and slot_of(connection, shortcuts.bucket) == <PyObject *>None
+                    and callback != <PyObject *>None
+                    and type(<object>callback) is not tuple
+                ):
+                    function = <object>callback  # held: it may be taken off by what it does
+                    self.enter_context(slot_of(connection, shortcuts.context))
+                    return call_back(self, connection, function, data)
+            self.leave_context()
+            self._handler.message(opcode, data)
+        elif opcode < 0:
+            self.leave_context()
+            self._handler.violated(data)
+        else:
+            self.leave_context()
+            self._handler.control(opcode, data)
+        return 0
+
+    cdef int enter_context(self, PyObject *context) except -1:
+        """A connection's context is entered once for all that one read brings."""
+        if self._entered == NULL:
+            PyContext_Enter(<object>context)
+            Py_INCREF(<object>context)
+            self._entered = context
+        return 0
+
+    cdef int leave_context(self) except -1:
+        cdef PyObject *context = self._entered
+        if context != NULL:
+            self._entered = NULL
+            PyContext_Exit(<object>context)
+            Py_DECREF(<object>context)
+        return 0
+
+    cdef int go_on(self) except -1:
+        """Work off what is left, after a pause or where the last turn ended."""
+        cdef bytes early
+        cdef uint8_t *tail
+        cdef size_t size
+        if self._gone:
+            return 0
+        if self._early is not None and not self._paused:
+            early, self._early = self._early, None
+            self.arrived_early(early)
+        if self._paused or self._closing or self._gone:
+            return 0
+        self._engine._current = <PyObject *>self
+        if self._more:
+            tail, size = self._tail, self._tail_size
+            self._tail, self._tail_size = NULL, 0
+            try:
+                self.deliver(tail, size)
+            finally:
+                free(tail)
+        self._engine._current = NULL
+        if self._dirty and not self._engine._crossed and not self._gone:
+            self.flush()
+        if not (self._more or self._paused or self._closing or self._gone):
+            if self._ended:
+                self.end()
+            else:
+                self.listen()
+        return 0
+
+    cdef int arrived_early(self, bytes early) except -1:
+        """What was given to `attach`, read by read."""
+        cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(early)
+        cdef size_t size = PyBytes_GET_SIZE(early), at = 0, some
+        while at < size and not self._gone:
+            some = min(size - at, READ_SIZE)
+            memcpy(self._engine._buffer + WS_MAX_HELD, data + at, some)
+            self.arrived(self._engine._buffer + WS_MAX_HELD, some)
+            at += some
+        return 0
+
+    cdef int keep(self, const uint8_t *data, size_t size) except -1:
+        """Put bytes behind the tail."""
+        cdef uint8_t *grown = <uint8_t *>malloc(self._tail_size + size)
+        if grown == NULL:
+            raise MemoryError
+        if self._tail_size:
+            memcpy(grown, self._tail, self._tail_size)
+        memcpy(grown + self._tail_size, data, size)
+        free(self._tail)
+        self._tail = grown
+        self._tail_size += size
+        return 0
+
+    cdef void forget_tail(self) noexcept:
+        free(self._tail)
+        self._tail = NULL
+        self._tail_size = 0
+
+    cdef bint holds_part(self) noexcept:
+        return self._tail_size != 0 and not self._receiver.wire.over
+
+    cdef int listen(self) except -1:
+        """Be told of what the peer sends."""
+        if not self._ended:
+            self.watch(EPOLLIN | (EPOLLOUT if self._blocked else 0))
+        return 0
+
+    cdef int end_input(self) except -1:
+        """The peer has ended its direction."""
+        self._ended = True
+        self.watch(EPOLLOUT if self._blocked else 0)
+        if self._closing or not (self._paused or self._more):
+            self.end()
+        return 0
+
+    cdef int end(self) except -1:
+        """What came before the peer's end is delivered. What we still write in closing may go out first."""
+        if not (self._closing and self.buffered()):
+            self.finish(None if self._pump is None else self._pump.failure)
+        return 0
+
+    # -- output
+
+    cdef size_t buffered(self) noexcept:
+        return self._output.size + self._plain.size
+
+    cdef int put_message(
+        self, int opcode, const uint8_t *data, size_t size, owner, bint compress
+    ) except -1:
+        """Frame a whole message."""
+        cdef uint8_t head[14]
+        cdef const uint8_t *mask = NULL
+        cdef uint8_t *place
+        cdef size_t length
+        cdef ws_output *output
+        if not self._sender.plain:
+            self.put_bytes(self._sender.message(opcode, owner, compress))
+            return 0
+        if self._broken:
+            return 0
+        if self._sender.masks:
+            mask = self._engine._masks.take()
+        length = ws_frame_head(head, 0x80 | opcode, size, mask)
+        output = self.begin_output()
+        if size >= REFERRED and owner is not None and mask == NULL and self._pump is None:
+            place = self.room(output, length)
+            memcpy(place, head, length)
+            ws_output_add(output, length)
+            self.refer(output, owner, data, size)
+            return 0
+        place = self.room(output, length + size)
+        memcpy(place, head, length)
+        if mask != NULL:
+            ws_mask(place + length, data, size, mask, 0)
+        elif size:
+            memcpy(place + length, data, size)
+        ws_output_add(output, length + size)
+        return 0
+
+    cdef int put_bytes(self, bytes data) except -1:
+        if PyBytes_GET_SIZE(data):
+            self.put(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), data)
+        return 0
+
+    cdef int put(self, const uint8_t *data, size_t size, owner) except -1:
+        """Let bytes wait, by reference where they are many."""
+        cdef ws_output *output
+        if self._broken or not size:
+            return 0
+        output = self.begin_output()
+        if size >= REFERRED and self._pump is None:
+            self.refer(output, owner, data, size)
+        else:
+            memcpy(self.room(output, size), data, size)
+            ws_output_add(output, size)
+        return 0
+
+    cdef ws_output *begin_output(self) except NULL:
+        if not self.buffered():
+            self._written_at = self._engine.time()
+        return &self._output if self._pump is None else &self._plain
+
+    cdef uint8_t *room(self, ws_output *output, size_t size) except NULL:
+        cdef uint8_t *place = ws_output_room(output, &self._engine._pool, size)
+        if place == NULL:
+            raise MemoryError
+        return place
+
+    cdef int refer(self, ws_output *output, owner, const uint8_t *data, size_t size) except -1:
+        if ws_output_refer(output, &self._engine._pool, <void *>owner, data, size):
+            raise MemoryError
+        Py_INCREF(owner)
+        return 0
+
+    cdef int transmitted(self) except -1:
+        """Something waits to be written: now, or at the end of the turn together with what follows."""
+        cdef Engine engine = self._engine
+        if self.buffered() > self._high_water:
+            if not self._blocked:
+                self.flush()
+        elif engine._polling:
+            if engine._current != <PyObject *>self:
+                engine._crossed = True
+            engine.list_dirty(self)
+        elif self._dirty or self._gathers or self._sent_in == engine._turn:
+            engine.list_dirty(self)
+        elif not self._blocked:
+            self._sent_in = engine._turn
+            self.flush()
+        return 0
+
+    cdef int flush(self) except -1:
+        """Write as much as the socket takes."""
+        cdef iovec vector[64]
+        cdef void *owners[64]
+        cdef msghdr message
+        cdef ssize_t taken
+        cdef int count, number, at
+        if self._gone:
+            return 0
+        if self._pump is not None:
+            self.encrypt()
+        while self._output.size and not self._blocked:
+            count = ws_output_vector(&self._output, vector)
+            if count == 1:
+                taken = send(self._fd, vector[0].iov_base, vector[0].iov_len, MSG_NOSIGNAL)
+            else:
+                clear_message(&message)
+                message.msg_iov = vector
+                message.msg_iovlen = count
+                taken = sendmsg(self._fd, &message, MSG_NOSIGNAL)
+            if taken < 0:
+                number = errno
+                if number == EINTR:
+                    continue
+                if number != EAGAIN:
+                    self.break_output(OSError(number, os.strerror(number)))
+                    return 0
+                self._blocked = True
+                break
+            count = ws_output_taken(&self._output, &self._engine._pool, taken, owners)
+            for at in range(count):
+                Py_DECREF(<object>owners[at])
+            self._written_at = self._engine.time()
+        if not self._output.size:
+            self._blocked = False
+        if self._blocked:
+            self.watch(self._watched | EPOLLOUT)
+        elif self._watched & EPOLLOUT:
+            self.watch(self._watched & ~EPOLLOUT)
+        if self._closing and not self.buffered() and not (self._pump is not None and self._pump.shaking_hands):
+            self.shut_down()
+        if self._above and self.buffered() <= self._high_water // 4:
+            self._above = False
+            self._engine._call_soon(self._tell_drained)
+        return 0
+
+    def _tell_drained(self):
+        if not (self._above or self._gone) and self._receiver is not None:
+            self._handler.drained()
+
+    cdef int shut_down(self) except -1:
+        cdef int number
+        if not (self._shut or self._gone):
+            self._shut = True
+            if self._ended:
+                self.finish(None)
+            elif shutdown(self._fd, SHUT_WR):
+                number = errno
+                self.finish(OSError(number, os.strerror(number)))
+        return 0
+
+    cdef int break_output(self, error) except -1:
+        """The socket takes no more. What the peer sent before that is still to be read, a close frame above all."""
+        self._broken = True
+        self._blocked = False
+        self.drop(&self._output)
+        self.drop(&self._plain)
+        if self._watched & EPOLLOUT:
+            self.watch(self._watched & ~EPOLLOUT)
+        if self._paused or self._ended:
+            self.finish(error)
+        return 0
+
+    cdef bint is_full(self, size_t size) except -1:
+        cdef size_t held
+        if self._most == SIZE_MAX:
+            return False
+        # What is held back until the last fragment of a message is no fault of the peer's, but bounded all the same.
+        held = 0 if self._sender is None else self._sender.held
+        if held + self.buffered() + size > self._most and self.buffered() and not self._blocked:
+            self.flush()  # gathered is not the same as not taken
+        held += self.buffered()
+        return held > 0 and held + size > self._most
+
+    cdef Py_ssize_t measure(self) noexcept:
+        cdef size_t waiting = self.buffered()
+        if waiting > self._high_water:
+            self._above = True
+        return waiting
+
+    cdef void drop(self, ws_output *output) noexcept:
+        """Let go of what waits."""
+        cdef void *owner
+        cdef ws_pool *pool = NULL if self._engine is None else &self._engine._pool  # None: both are being collected
+        while output.size and ws_output_drop(output, pool, &owner):
+            if owner != NULL:
+                Py_DECREF(<object>owner)
+
+    # -- the end
+
+    cdef int finish(self, error) except -1:
+        if self._gone:
+            return 0
+        self._gone = True
+        self.drop(&self._output)
+        self.drop(&self._plain)
+        self.forget_tail()
+        self._early = None
+        self._engine.leave(self)
+        close(self._fd)
+        self._fd = -1
+        if not self._engine._loop.is_closed():
+            self._engine._call_soon(self._tell_lost, error)
+        return 0
+
+    def _tell_lost(self, error):
+        handler, self._handler = self._handler, None
+        self._quick = False
+        handler.lost(error)
+
+    cdef remote(self):
+        cdef char host[64]
+        cdef sockaddr_storage peer
+        if self._remote is None and (<sockaddr *>self._peer).sa_family:
+            memcpy(&peer, self._peer, sizeof(self._peer))
+            self._remote = _ip_address(&peer)
+        return self._remote
+
+    # -- TLS
+
+    cdef int decrypt(self, uint8_t *data, size_t size) except -1:
+        """Ciphertext came: what it holds is worked off."""
+        cdef bytes plaintext
+        try:
+            plaintext, ended = self._pump.receive(PyBytes_FromStringAndSize(<const char *>data, size))
+        except ssl.SSLError as error:
+            if not (self._closing and not self._pump.shaking_hands):
+                self.take_ciphertext()
+                self.flush()  # the alert
+                self.finish(error)
+            return 0
+        self.take_ciphertext()
+        if plaintext:
+            self.decrypted(plaintext)
+        if self._plain.size or self._output.size or self._closing:
+            self._engine.list_dirty(self)
+        if not self._gone and (ended or self._pump.failure is not None):
+            self.end_input()
+        return 0
+
+    cdef int decrypted(self, bytes plaintext) except -1:
+        cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(plaintext)
+        cdef size_t size = PyBytes_GET_SIZE(plaintext), at = 0, some
+        if self._engine._plaintext == NULL:
+            self._engine._plaintext = <uint8_t *>malloc(WS_MAX_HELD + DEF_READ)
+            if self._engine._plaintext == NULL:
+                raise MemoryError
+        while at < size and not self._gone:
+            some = min(size - at, READ_SIZE)
+            memcpy(self._engine._plaintext + WS_MAX_HELD, data + at, some)
+            self.understood(self._engine._plaintext + WS_MAX_HELD, some)
+            at += some
+        return 0
+
+    cdef int encrypt(self) except -1:
+        """Everything that waits to be encrypted, once the handshake is done; in closing, the goodbye behind it."""
+        cdef iovec vector[64]
+        cdef void *owners[64]
+        cdef int count
+        cdef size_t size
+        if not self._pump.shaking_hands:
+            while self._plain.size:
+                ws_output_vector(&self._plain, vector)
+                size = vector[0].iov_len
+                try:
+                    self._pump.write(PyMemoryView_FromMemory(<char *>vector[0].iov_base, size, PyBUF_READ))
+                except ssl.SSLError as error:
+                    self.break_output(error)
+                    return 0
+                count = ws_output_taken(&self._plain, &self._engine._pool, size, owners)
+            if self._closing and not self._said_goodbye:
+                self._said_goodbye = True
+                self._pump.close()
+        self.take_ciphertext()
+        return 0
+
+    cdef int take_ciphertext(self) except -1:
+        cdef bytes data = self._pump.output()
+        if data and not self._broken:
+            if not self.buffered():
+                self._written_at = self._engine.time()
+            memcpy(self.room(&self._output, PyBytes_GET_SIZE(data)), PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+            ws_output_add(&self._output, PyBytes_GET_SIZE(data))
+        return 0
+
+
+cdef extern from *:
+    """
+    static inline void clear_message(struct msghdr *message) { memset(message, 0, sizeof(*message)); }
+    """
+    void clear_message(msghdr *message) noexcept
+
+
+cdef _ip_address(sockaddr_storage *address):
+    """What the system gives for it: host and port, and two numbers more for IPv6."""
+    cdef char host[64]
+    cdef sockaddr_in6 *six = <sockaddr_in6 *>address
+    getnameinfo(<sockaddr *>address, sizeof(sockaddr_in6), host, sizeof(host), NULL, 0, NI_NUMERICHOST)
+    if address.ss_family == AF_INET6:
+        return host.decode(), ntohs(six.sin6_port), ntohl(six.sin6_flowinfo), six.sin6_scope_id
+    return host.decode(), ntohs((<sockaddr_in *>address).sin_port)
+
+
+cdef _address(int fd, str question):
+    """What the system says, or None where the peer is gone already."""
+    sock = socket(fileno=fd)
+    try:
+        return getattr(sock, question)()
+    except OSError:
+        return None
+    finally:
+        sock.detach()

@@ -1,0 +1,357 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False, embedsignature=False, freethreading_compatible=False
+"""The engine: all sockets of one event loop under one epoll descriptor, which the loop watches as one of its own.
+
+The loop wakes `Engine.poll` once for any number of ready sockets. What their
+callbacks send during the turn is gathered, and each connection is written to once
+at its end. Channels are in `channel.pxi`, fan-out in `group.pxi`, what is done
+without asking Python in `shortcuts.pxi`.
+
+What wakes when:
+
+* Descriptors are watched level-triggered, inside and outside, so a turn may stop
+  anywhere and lose nothing but what was read already.
+* A channel that holds bytes it has not delivered stands on the ready list; while
+  that is not empty, the loop is asked for another turn, since no descriptor is
+  readable for those bytes.
+* A channel with output that is to leave at the end of the turn stands on the
+  dirty list. Outside of a turn the first message of a channel is written at once;
+  the ones after it wait for a flush, which the loop is asked for.
+"""
+
+import os
+import ssl
+import weakref
+from socket import socket
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
+from libc.stddef cimport size_t
+from libc.stdint cimport SIZE_MAX, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from wsmash._native.codec cimport MaskPool, Receiver, Sender
+from wsmash._native.io cimport *
+from wsmash._native.wire cimport *
+
+from wsmash.constants import Role
+from wsmash.transports.base import READ_SIZE as _READ_SIZE, REFUSED as _REFUSED, ChannelInfo
+
+DEF_READ = 65536
+cdef size_t READ_SIZE = _READ_SIZE
+cdef Py_ssize_t REFUSED = _REFUSED
+cdef Py_ssize_t NOT_OPEN = -2
+
+cdef enum:
+    ACCEPTS_PER_TURN = 64
+    FRAMES_PER_TURN = 256       # of one connection, before others have their turn
+    FRAMES_PER_LOOK = 16        # at the clock
+    REFERRED = 16384            # bytes from which a payload is referred to in place of copied
+    NANOSECONDS_PER_TURN = 5000000
+
+cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident()
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
+    void *PyUnicode_DATA(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
+    PyObject *PyList_GET_ITEM(object list, Py_ssize_t index)
+    Py_ssize_t Py_REFCNT(object)
+
+
+_engines = weakref.WeakSet()
+"""All of this process, for a child that is forked."""
+
+
+cdef class Entry:
+    """What has a slot in the reactor."""
+
+    cdef Engine _engine
+    cdef int _fd
+    cdef uint32_t _slot
+    cdef uint32_t _watched
+
+    cdef int happened(self, uint32_t events) except -1:
+        """The reactor saw these events."""
+        return 0
+
+    cdef int watch(self, uint32_t events) except -1:
+        """Be told of these events from now on."""
+        cdef int number
+        if events != self._watched:
+            number = ws_reactor_watch(&self._engine._reactor, self._slot, self._fd, self._watched, events)
+            if number:
+                raise OSError(number, os.strerror(number))
+            self._watched = events
+        return 0
+
+    cdef void forget(self) noexcept:
+        """Out of the reactor, before the descriptor is closed: a copy of it elsewhere would go on reporting."""
+        if self._watched:
+            ws_reactor_watch(&self._engine._reactor, self._slot, self._fd, self._watched, 0)
+            self._watched = 0
+
+
+cdef class Engine:
+    """The sockets of one event loop. All calls must come from the loop's thread."""
+
+    cdef object __weakref__
+    cdef object _loop
+    cdef object _clock
+    cdef object _call_soon
+    cdef ws_reactor _reactor
+    cdef ws_pool _pool
+    cdef list _entries          # by slot; None where one is free
+    cdef Py_ssize_t _count
+    cdef list _dirty
+    cdef list _ready
+    cdef MaskPool _masks
+    cdef unsigned long _thread
+    cdef bint _attached         # the loop watches the reactor
+    cdef bint _polling
+    cdef bint _turn_asked
+    cdef bint _flush_asked
+    cdef bint _dead             # this is a forked child: the reactor is its parent's
+    cdef bint _late             # the turn has taken its time
+    cdef double _now
+    cdef uint64_t _turn         # moves whenever output may be written at once again
+    cdef unsigned _frames
+    cdef int64_t _turn_ends
+    cdef PyObject *_current     # the channel whose input is worked off
+    cdef bint _crossed          # a callback of this turn has sent to another connection than its own
+    cdef uint8_t *_buffer
+    cdef uint8_t *_plaintext
+    cdef object _event          # one that nobody else holds, to be used again
+
+    def __cinit__(self):
+        self._reactor.epoll = -1
+
+    def __init__(self, loop):
+        self._buffer = <uint8_t *>malloc(WS_MAX_HELD + DEF_READ)
+        if self._buffer == NULL:
+            raise MemoryError
+        self._loop = loop
+        self._clock = loop.time
+        self._call_soon = loop.call_soon
+        self._thread = PyThread_get_thread_ident()
+        self._entries = []
+        self._dirty = []
+        self._ready = []
+        self._masks = MaskPool()
+        _engines.add(self)
+
+    def __dealloc__(self):
+        ws_reactor_close(&self._reactor)
+        ws_pool_free(&self._pool)
+        free(self._buffer)
+        free(self._plaintext)
+
+    def fileno(self):
+        """The reactor's descriptor."""
+        return self._reactor.epoll
+
+    def __len__(self):
+        """How many sockets it holds."""
+        return self._count
+
+    # -- what it holds
+
+    cdef int enter(self, Entry entry, int fd) except -1:
+        """Hold a socket."""
+        cdef int64_t slot
+        cdef int number
+        if self._dead:
+            raise RuntimeError("this event loop's sockets belong to the parent of this process")
+        if self._reactor.epoll < 0:
+            number = ws_reactor_open(&self._reactor)
+            if number:
+                raise OSError(number, os.strerror(number))
+        slot = ws_reactor_enter(&self._reactor)
+        if slot < 0:
+            raise MemoryError
+        entry._engine = self
+        entry._fd = fd
+        entry._slot = <uint32_t>slot
+        if slot == len(self._entries):
+            self._entries.append(entry)
+        else:
+            self._entries[slot] = entry
+        self._count += 1
+        if not self._attached:
+            self._loop.add_reader(self._reactor.epoll, self.poll)
+            self._attached = True
+        return 0
+
+    cdef int leave(self, Entry entry) except -1:
+        """Hold it no more. Its descriptor is closed afterwards."""
+        if self._dead:
+            return 0
+        entry.forget()
+        self._entries[entry._slot] = None
+        ws_reactor_leave(&self._reactor, entry._slot)
+        self._count -= 1
+        if not self._count and self._attached:
+            self._attached = False
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self._reactor.epoll)
+        return 0
+
+    def forked(self):
+        """This is the child: close what is the parent's, and touch neither its epoll nor its peers."""
+        cdef Entry entry
+        self._dead = True
+        self._dirty.clear()
+        self._ready.clear()
+        for each in self._entries:
+            entry = each
+            if entry is not None:
+                entry._watched = 0
+                if isinstance(entry, Channel):
+                    (<Channel>entry).orphaned()
+        if self._reactor.epoll >= 0:
+            close(self._reactor.epoll)
+            self._reactor.epoll = -1
+
+    # -- turns
+
+    cdef double time(self) except -1:
+        """The loop's; within a turn that of its beginning."""
+        return self._now if self._polling else <double>self._clock()
+
+    cdef bint is_late(self) noexcept:
+        """Whether the turn has taken its time. Called for each frame; looks at the clock now and then."""
+        self._frames += 1
+        if self._frames % FRAMES_PER_LOOK == 0 and nanoseconds() > self._turn_ends:
+            self._late = True
+        return self._late
+
+    cdef int list_ready(self, Channel channel) except -1:
+        """It has something to deliver that no descriptor will tell of."""
+        if not channel._listed:
+            channel._listed = True
+            self._ready.append(channel)
+            if not self._polling:
+                self.ask_turn()
+        return 0
+
+    cdef int list_dirty(self, Channel channel) except -1:
+        """It has something to write at the end of the turn."""
+        if not channel._dirty:
+            channel._dirty = True
+            self._dirty.append(channel)
+            if not self._polling and not self._flush_asked:
+                self._flush_asked = True
+                self._call_soon(self.flush)
+        return 0
+
+    cdef int ask_turn(self) except -1:
+        if not self._turn_asked and not self._dead:
+            self._turn_asked = True
+            self._call_soon(self.poll)
+        return 0
+
+    def poll(self):
+        """One turn: work off what the sockets have, then write what was sent."""
+        if self._polling or self._dead:
+            return  # a loop inside a callback of the loop
+        self._turn_asked = False
+        self._now = self._clock()
+        self._turn_ends = nanoseconds() + NANOSECONDS_PER_TURN
+        self._late = self._crossed = False
+        self._polling = True
+        try:
+            self.work()
+        finally:
+            self._polling = False
+            self._current = NULL
+            self.end_turn()
+
+    cdef int work(self) except -1:
+        cdef epoll_event events[256]
+        cdef int count, at
+        cdef int64_t slot
+        cdef list ready
+        if self._ready:
+            ready, self._ready = self._ready, []
+            for each in ready:
+                (<Channel>each)._listed = False
+            for at in range(len(ready)):
+                (<Channel>ready[at]).go_on()
+                if self._late:
+                    for each in ready[at + 1 :]:
+                        self.list_ready(<Channel>each)
+                    return 0
+        count = ws_reactor_poll(&self._reactor, events)
+        for at in range(count):
+            slot = ws_reactor_slot(&self._reactor, &events[at])
+            if slot >= 0:
+                entry = <object>PyList_GET_ITEM(self._entries, slot)
+                (<Entry>entry).happened(events[at].events)
+                if self._late:
+                    break
+        return 0
+
+    cdef int end_turn(self) except -1:
+        self.flush_dirty()
+        self._turn += 1
+        if self._ready:
+            self.ask_turn()
+        return 0
+
+    def flush(self):
+        """The end of a turn of the loop in which something was sent outside of `poll`."""
+        self._flush_asked = False
+        if not self._dead:
+            self._turn += 1
+            self.flush_dirty()
+
+    cdef int flush_dirty(self) except -1:
+        cdef list dirty
+        while self._dirty:
+            dirty, self._dirty = self._dirty, []
+            for each in dirty:
+                (<Channel>each)._dirty = False
+                (<Channel>each).flush()
+        return 0
+
+    # -- what a driver does
+
+    def listen(self, sock, on_socket, on_failure):
+        """See `transports.base.Driver`."""
+        return Listener(self, sock, on_socket, on_failure)
+
+    def attach(self, sock, handler, pump, bytes received):
+        """See `transports.base.Driver`; `pump` is that of TLS, or None."""
+        cdef Channel channel = Channel.__new__(Channel)
+        channel.start(self, sock, handler, pump, received)
+        return channel
+
+    def group(self, on_slow):
+        """See `transports.base.Driver`."""
+        return Group(on_slow)
+
+
+cdef inline int64_t nanoseconds() noexcept:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
+
+
+def _forked():
+    for engine in tuple(_engines):
+        (<Engine>engine).forked()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+include "listener.pxi"
+include "shortcuts.pxi"
+include "channel.pxi"
+include "group.pxi"

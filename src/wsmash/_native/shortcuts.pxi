@@ -1,0 +1,151 @@
+# What the engine does for a connection without asking Python, message by message.
+#
+# A connection and its events are Python objects with slots. The engine reads the slots
+# where they stand in memory, as the descriptors of their class would, so that there is
+# one truth about a connection: wherever a slot says that a message is not the simple
+# case (an open connection with one plain callback, and nothing that waits), it is handed
+# to the connection's own `message` or `send`.
+
+cdef extern from *:
+    """
+    #include <structmember.h> /* PyMemberDef, before Python 3.12 */
+    static Py_ssize_t slot_offset(PyObject *descriptor)
+    {
+        if (!Py_IS_TYPE(descriptor, &PyMemberDescr_Type)) return -1;
+        return ((PyMemberDescrObject *)descriptor)->d_member->offset;
+    }
+    static inline PyObject *slot_of(PyObject *object, Py_ssize_t offset)
+    {
+        return *(PyObject **)((char *)object + offset);
+    }
+    static inline void set_slot(PyObject *object, Py_ssize_t offset, PyObject *value)
+    {
+        PyObject **place = (PyObject **)((char *)object + offset), *before = *place;
+        Py_XINCREF(value);
+        *place = value;
+        Py_XDECREF(before);
+    }
+    static inline PyObject *bare(PyObject *type) /* an instance whose slots are all empty */
+    {
+        return ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, 0);
+    }
+    """
+    Py_ssize_t slot_offset(object descriptor)
+    PyObject *slot_of(PyObject *object, Py_ssize_t offset) noexcept
+    void set_slot(PyObject *object, Py_ssize_t offset, PyObject *value) noexcept
+    object bare(object type)
+
+
+cdef class Shortcuts:
+    """Where the slots are, and what they are compared with."""
+
+    cdef type connection
+    cdef type event
+    cdef PyObject *open
+    cdef PyObject *done
+    cdef object must_run
+    cdef object is_plain
+    cdef Py_ssize_t channel, life, inbox, bucket, message, context, congested
+    cdef Py_ssize_t client, data, json
+    cdef object _kept
+
+    def __init__(self, *, connection, event, open, done, must_run, is_plain):
+        self.connection = connection
+        self.event = event
+        self.open = <PyObject *>open
+        self.done = <PyObject *>done
+        self._kept = open, done
+        self.must_run = must_run
+        self.is_plain = is_plain
+        self.channel = _offset(connection, "_channel")
+        self.life = _offset(connection, "_life")
+        self.inbox = _offset(connection, "_inbox")
+        self.bucket = _offset(connection, "_bucket")
+        self.message = _offset(connection, "_on_message")
+        self.context = _offset(connection, "_context")
+        self.congested = _offset(connection, "_congested")
+        self.client = _offset(event, "client")
+        self.data = _offset(event, "data")
+        self.json = _offset(event, "_json")
+
+
+cdef Py_ssize_t _offset(type owner, str name) except -1:
+    cdef Py_ssize_t offset = slot_offset(getattr(owner, name))
+    if offset < 0:
+        raise TypeError(f"{owner.__name__}.{name} is no slot")
+    return offset
+
+
+cdef Shortcuts _shortcuts = None
+
+
+def take_shortcuts(*, connection, event, open, done, must_run, is_plain):
+    """Say what a simple case looks like.
+
+    Args:
+        connection: the class with the slots `_channel`, `_life`, `_inbox`, `_bucket`,
+            `_on_message`, `_context` and `_congested`.
+        event: the class of a message's event, with the slots `client`, `data` and `_json`.
+        open: what `_life` is while messages may pass.
+        done: what a `send` returns that needs no waiting.
+        must_run: whether what a callback returned is to be awaited.
+        is_plain: whether messages of a connection need nothing but its callback.
+    """
+    global _shortcuts
+    _shortcuts = Shortcuts(
+        connection=connection, event=event, open=open, done=done, must_run=must_run, is_plain=is_plain
+    )
+
+
+cdef int call_back(Channel channel, PyObject *connection, object callback, object data) except -1:
+    """Call a connection's one message callback with an event."""
+    cdef Shortcuts shortcuts = _shortcuts
+    cdef Engine engine = channel._engine
+    event, engine._event = engine._event, None
+    if event is None:
+        event = bare(shortcuts.event)
+    set_slot(<PyObject *>event, shortcuts.client, connection)
+    set_slot(<PyObject *>event, shortcuts.data, <PyObject *>data)
+    set_slot(<PyObject *>event, shortcuts.json, <PyObject *>None)
+    try:
+        result = callback(event)
+    except Exception as error:
+        channel.leave_context()
+        (<object>connection)._callback_failed(error)
+        return 0
+    if result is not None and <PyObject *>result != shortcuts.done and shortcuts.must_run(result):
+        channel.leave_context()
+        (<object>connection)._await_callback(result, event)
+    elif Py_REFCNT(event) == 1:
+        set_slot(<PyObject *>event, shortcuts.client, NULL)
+        set_slot(<PyObject *>event, shortcuts.data, NULL)
+        set_slot(<PyObject *>event, shortcuts.json, NULL)
+        engine._event = event
+    return 0
+
+
+def shortened(slow):
+    """The method `send` of a connection, with the engine's short way before it."""
+    def send(self, data, *, key=None, compress=True):
+        cdef Shortcuts shortcuts = _shortcuts
+        cdef PyObject *channel
+        cdef Py_ssize_t waiting
+        if (
+            key is None
+            and compress is True
+            and shortcuts is not None
+            and (type(data) is str or type(data) is bytes)
+            and isinstance(self, shortcuts.connection)
+            and slot_of(<PyObject *>self, shortcuts.life) == shortcuts.open
+            and slot_of(<PyObject *>self, shortcuts.congested) == <PyObject *>False
+        ):
+            channel = slot_of(<PyObject *>self, shortcuts.channel)
+            if type(<object>channel) is Channel and (<Channel>channel)._engine._thread == PyThread_get_thread_ident():
+                waiting = (<Channel>channel).send_short(data)
+                if waiting >= 0:
+                    if waiting > <Py_ssize_t>(<Channel>channel)._high_water:
+                        return self._sent_above_high_water()
+                    return <object>shortcuts.done
+        return slow(self, data, key=key, compress=compress)
+
+    return send
