@@ -30,6 +30,7 @@ cdef extern from *:
         return ((PyTypeObject *)type)->tp_alloc((PyTypeObject *)type, 0);
     }
     """
+    PyObject *FALSE "Py_False"  # Cython takes `False` for a number
     Py_ssize_t slot_offset(object descriptor)
     PyObject *slot_of(PyObject *object, Py_ssize_t offset) noexcept
     void set_slot(PyObject *object, Py_ssize_t offset, PyObject *value) noexcept
@@ -137,7 +138,7 @@ def shortened(slow):
             and (type(data) is str or type(data) is bytes)
             and isinstance(self, shortcuts.connection)
             and slot_of(<PyObject *>self, shortcuts.life) == shortcuts.open
-            and slot_of(<PyObject *>self, shortcuts.congested) == <PyObject *>False
+            and slot_of(<PyObject *>self, shortcuts.congested) == FALSE
         ):
             channel = slot_of(<PyObject *>self, shortcuts.channel)
             if type(<object>channel) is Channel and (<Channel>channel)._engine._thread == PyThread_get_thread_ident():
