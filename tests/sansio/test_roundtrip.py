@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from fixtures.codec import CODECS, Codec
+from fixtures.codec import Codec
 from vectors.peer import BINARY, CLOSE, CONTINUATION, DEFLATE, MASK, PING, PONG, TEXT, UNLIMITED, Peer, limited
 from wsmash.constants import Opcode, Role
 from wsmash.options import Deflate, Limits
@@ -19,9 +19,6 @@ from wsmash.sansio.deflate_negotiation import DeflateParams
 from wsmash.sansio.receiver import VIOLATION, Compression, Item
 from wsmash.sansio.sender import Prepared
 from wsmash.sansio.violations import Violation
-
-each_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
-"""In place of the fixture: hypothesis runs many examples in one call of a test."""
 
 
 class Action(NamedTuple):
@@ -144,7 +141,6 @@ def receive(
     return items
 
 
-@each_codec
 @settings(max_examples=300, deadline=None)
 @given(scenario=scenarios())
 def test_whatever_is_sent_arrives(codec: Codec, scenario: Scenario) -> None:
@@ -154,7 +150,6 @@ def test_whatever_is_sent_arrives(codec: Codec, scenario: Scenario) -> None:
     assert receive(codec, peer, in_pieces(wire, scenario.cuts), scenario.agreed) == items
 
 
-@each_codec
 @settings(max_examples=100, deadline=None)
 @given(
     role=st.sampled_from(Role),
@@ -212,7 +207,6 @@ def wild(role: Role) -> st.SearchStrategy[bytes]:
     return st.binary(max_size=100) | st.lists(frame, max_size=6).map(b"".join)
 
 
-@each_codec
 @settings(max_examples=500, deadline=None)
 @given(data=st.data(), role=st.sampled_from(Role), agreed=agreements(), size=st.sampled_from([None, 0, 10, 1000]))
 def test_random_bytes_never_raise(
@@ -256,7 +250,6 @@ def nearly_text() -> st.SearchStrategy[bytes]:
     return st.lists(odd | texts(), max_size=6).map(b"".join) | st.binary(max_size=12)
 
 
-@each_codec
 @settings(max_examples=500, deadline=None)
 @given(data=st.data(), text=nearly_text(), follows=st.booleans())
 @example(data=None, text=b"\xed\xa0\x80", follows=True)
@@ -311,7 +304,6 @@ def test_every_beginning_of_a_code_point(codec: Codec, lead: int) -> None:
             assert fault == want, text
 
 
-@each_codec
 def test_a_dropped_byte_is_noticed(codec: Codec) -> None:
     """The round trip can fail: a wire that lacks one byte gives other items."""
     scenario = Scenario(Role.SERVER, DEFLATE, [Action("message", TEXT, [b"hello " * 30], True)] * 3, [])
