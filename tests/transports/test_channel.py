@@ -13,8 +13,7 @@ from fixtures.frames import close, frame, frames_in, text
 from fixtures.in_loop import in_loop, turns
 from wsmash.constants import Opcode, Role
 from wsmash.sansio.violations import Violation
-from wsmash.transports.base import READ_SIZE, REFUSED
-from wsmash.transports.stream import ITEMS_PER_TURN
+from wsmash.transports.base import ITEMS_PER_TURN, READ_SIZE, REFUSED
 
 
 def masked(*messages: str) -> bytes:
@@ -175,24 +174,26 @@ async def test_control_frames_do_not_renew_an_unfinished_message(bench: Bench) -
 
 @in_loop
 async def test_a_turn_ends_by_time_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However few messages a read holds: where they take long, others have their turn between them."""
-    monkeypatch.setattr("wsmash.transports.stream.SECONDS_PER_TURN", -1)
+    """Where the messages of a read take long, others have their turn between them: the clock is looked at often."""
+    monkeypatch.setattr("wsmash.transports.base.SECONDS_PER_TURN", -1)
+    count = 160
     end = bench.attach()
     end.upgrade()
     loop = asyncio.get_running_loop()
     passed = 0
 
-    def count() -> None:
+    def pass_by() -> None:
         nonlocal passed
         passed += 1
-        if len(end.handler.messages) < 10:
-            loop.call_soon(count)
+        if len(end.handler.messages) < count:
+            loop.call_soon(pass_by)
 
-    await end.peer_sends(masked(*"0123456789"))
+    messages = [str(number) for number in range(count)]
+    await end.peer_sends(masked(*messages))
     await end.handler.hears("message")
-    count()
-    await end.handler.hears("message", 10)
-    assert end.handler.messages == list("0123456789") and passed >= 9
+    pass_by()
+    await end.handler.hears("message", count)
+    assert end.handler.messages == messages and passed >= count // 16 - 1
 
 
 # Who is called when

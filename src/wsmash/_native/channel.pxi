@@ -46,7 +46,8 @@ cdef class Channel(Entry):
     cdef uint64_t _sent_in      # the turn in which output left at once
     cdef PyObject *_entered     # the context that callbacks run in at the moment
     cdef bint _quick            # the handler is a connection that shortcuts are for
-    cdef bint _gathers          # several messages at a time are answered by a task
+    cdef bint _answers_later    # messages wait in an inbox for a task
+    cdef bint _gathers          # several of them do: what the task sends leaves together
     cdef bint _listed           # on the engine's ready list
     cdef bint _dirty            # on its dirty list
     cdef bint _above            # output went above high water and has not drained
@@ -74,7 +75,7 @@ cdef class Channel(Entry):
             raise
         self._received_at = self._written_at = self._message_at = engine.time()
         self._sent_in = <uint64_t>-1
-        if type(sock) is Accepted and (<Accepted>sock)._peer_size <= sizeof(self._peer):
+        if type(sock) is Accepted and (<Accepted>sock)._peer.ss_family in (AF_INET, AF_INET6):
             memcpy(self._peer, &(<Accepted>sock)._peer, sizeof(self._peer))
         else:
             self._remote = _address(fd, "getpeername")
@@ -354,7 +355,7 @@ cdef class Channel(Entry):
         self._more = True
         try:
             while not (self._paused or self._closing or self._gone):
-                if count and (count == FRAMES_PER_TURN or engine.is_late()):
+                if count and (count == ITEMS_PER_TURN or engine.is_late()):
                     break
                 if not receiver.step(data + at, size - at, &used):
                     at += used
@@ -365,7 +366,7 @@ cdef class Channel(Entry):
                 self.hand_on(receiver.opcode)
         finally:
             self.leave_context()
-            self._gathers = count > 1
+            self._gathers = self._answers_later and count > 1
             if receiver.wire.pieces != pieces or not receiver.wire.message:
                 self._message_at = self._received_at
             if self._closing or self._gone:
@@ -397,6 +398,7 @@ cdef class Channel(Entry):
                     function = <object>callback  # held: it may be taken off by what it does
                     self.enter_context(slot_of(connection, shortcuts.context))
                     return call_back(self, connection, function, data)
+                self._answers_later = slot_of(connection, shortcuts.inbox) != <PyObject *>None
             self.leave_context()
             self._handler.message(opcode, data)
         elif opcode < 0:
@@ -749,7 +751,7 @@ cdef class Channel(Entry):
         cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(plaintext)
         cdef size_t size = PyBytes_GET_SIZE(plaintext), at = 0, some
         if self._engine._plaintext == NULL:
-            self._engine._plaintext = <uint8_t *>malloc(WS_MAX_HELD + DEF_READ)
+            self._engine._plaintext = <uint8_t *>malloc(WS_MAX_HELD + READ_SIZE)
             if self._engine._plaintext == NULL:
                 raise MemoryError
         while at < size and not self._gone:

@@ -40,19 +40,19 @@ from wsmash._native.io cimport *
 from wsmash._native.wire cimport *
 
 from wsmash.constants import Role
-from wsmash.transports.base import READ_SIZE as _READ_SIZE, REFUSED as _REFUSED, ChannelInfo
+from wsmash.transports import base
+from wsmash.transports.base import ChannelInfo
+from wsmash.transports.stream import NOT_OPEN as _NOT_OPEN
 
-DEF_READ = 65536
-cdef size_t READ_SIZE = _READ_SIZE
-cdef Py_ssize_t REFUSED = _REFUSED
-cdef Py_ssize_t NOT_OPEN = -2
+cdef size_t READ_SIZE = base.READ_SIZE
+cdef Py_ssize_t REFUSED = base.REFUSED
+cdef Py_ssize_t NOT_OPEN = _NOT_OPEN
+cdef int ITEMS_PER_TURN = base.ITEMS_PER_TURN
+cdef int ACCEPTS_PER_TURN = base.ACCEPTS_PER_TURN
 
 cdef enum:
-    ACCEPTS_PER_TURN = 64
-    FRAMES_PER_TURN = 256       # of one connection, before others have their turn
-    FRAMES_PER_LOOK = 16        # at the clock
-    REFERRED = 16384            # bytes from which a payload is referred to in place of copied
-    NANOSECONDS_PER_TURN = 5000000
+    ITEMS_PER_LOOK = 16     # at the clock
+    REFERRED = 16384        # bytes from which a payload is referred to in place of copied
 
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
@@ -122,6 +122,7 @@ cdef class Engine:
     cdef double _now
     cdef uint64_t _turn         # moves whenever output may be written at once again
     cdef unsigned _frames
+    cdef int64_t _turn_takes    # nanoseconds
     cdef int64_t _turn_ends
     cdef PyObject *_current     # the channel whose input is worked off
     cdef bint _crossed          # a callback of this turn has sent to another connection than its own
@@ -133,13 +134,14 @@ cdef class Engine:
         self._reactor.epoll = -1
 
     def __init__(self, loop):
-        self._buffer = <uint8_t *>malloc(WS_MAX_HELD + DEF_READ)
+        self._buffer = <uint8_t *>malloc(WS_MAX_HELD + READ_SIZE)
         if self._buffer == NULL:
             raise MemoryError
         self._loop = loop
         self._clock = loop.time
         self._call_soon = loop.call_soon
         self._thread = PyThread_get_thread_ident()
+        self._turn_takes = <int64_t>(base.SECONDS_PER_TURN * 1e9)
         self._entries = []
         self._dirty = []
         self._ready = []
@@ -227,7 +229,7 @@ cdef class Engine:
     cdef bint is_late(self) noexcept:
         """Whether the turn has taken its time. Called for each frame; looks at the clock now and then."""
         self._frames += 1
-        if self._frames % FRAMES_PER_LOOK == 0 and nanoseconds() > self._turn_ends:
+        if self._frames % ITEMS_PER_LOOK == 0 and nanoseconds() > self._turn_ends:
             self._late = True
         return self._late
 
@@ -262,7 +264,7 @@ cdef class Engine:
             return  # a loop inside a callback of the loop
         self._turn_asked = False
         self._now = self._clock()
-        self._turn_ends = nanoseconds() + NANOSECONDS_PER_TURN
+        self._turn_ends = nanoseconds() + self._turn_takes
         self._late = self._crossed = False
         self._polling = True
         try:

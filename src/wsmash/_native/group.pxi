@@ -3,7 +3,7 @@
 
 @cython.final
 cdef class Group:
-    """See `transports.base.Group`. Members are kept in the order they came."""
+    """See `transports.base.Group`. Members are kept in the order they came, other drivers' channels among them."""
 
     cdef dict _members
     cdef object _on_slow
@@ -12,7 +12,7 @@ cdef class Group:
         self._members = {}
         self._on_slow = on_slow
 
-    def add(self, Channel channel not None):
+    def add(self, channel):
         """Send to it too."""
         self._members[channel] = None
 
@@ -24,16 +24,20 @@ cdef class Group:
         """Send to every member but `skip`; returns how many took it."""
         cdef Py_ssize_t took = 0, waiting
         cdef bint skips = bool(skip)
-        cdef Channel channel
+        cdef bint above
         cdef list slow = None
         cdef bytes frame = message.frame(None)
-        for each in self._members:
-            channel = <Channel>each
+        for channel in self._members:
             if skips and channel in skip:
                 continue
-            waiting = channel.send_prepared(message, frame)
+            if type(channel) is Channel:
+                waiting = (<Channel>channel).send_prepared(message, frame)
+                above = (<Channel>channel)._above
+            else:
+                waiting = channel.send_prepared(message)
+                above = channel.above_high_water
             took += waiting >= 0
-            if channel._above:
+            if above:
                 if slow is None:
                     slow = []
                 slow.append((channel, waiting == REFUSED))

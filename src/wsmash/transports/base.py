@@ -36,6 +36,15 @@ REFUSED = -1
 READ_SIZE = 65536
 """Bytes of one read, and so what a paused channel may hold back at most."""
 
+ITEMS_PER_TURN = 256
+"""Messages and control frames of one connection before others have their turn."""
+
+SECONDS_PER_TURN = 0.005
+"""The same in time: small frames may hold large messages, or take a callback long."""
+
+ACCEPTS_PER_TURN = 64
+"""Connections that one listener accepts before others have their turn."""
+
 
 def named(address: Address) -> tuple[str, int] | str | None:
     """Host and port alone of what the system gives; a Unix socket's path; None for a peer without a name."""

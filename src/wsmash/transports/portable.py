@@ -7,11 +7,9 @@ import socket
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 
-from .base import READ_SIZE, TLS, Address, ByteHandler, Channel, Connected
+from .base import ACCEPTS_PER_TURN, READ_SIZE, TLS, Address, ByteHandler, Channel, Connected
 from .group import PlainGroup
 from .stream import StreamChannel
-
-ACCEPTS_PER_TURN = 64
 
 
 class SocketChannel(StreamChannel):

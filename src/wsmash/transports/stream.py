@@ -22,21 +22,15 @@ from ..options import Limits
 from ..sansio.receiver import VIOLATION, Compression, Receiver
 from ..sansio.sender import Payload, Prepared, Sender
 from ..sansio.violations import Violation
-from .base import REFUSED, TLS, Address, ByteHandler, ChannelInfo, MessageHandler
+from . import base
+from .base import ITEMS_PER_TURN, REFUSED, TLS, Address, ByteHandler, ChannelInfo, MessageHandler
 from .tls import TLSPump
-
-ITEMS_PER_TURN = 256
-"""Messages and control frames of one connection before others have their turn."""
 
 NOT_OPEN = -2
 """What `send_prepared` returns where nobody could take the message."""
 
 BYTE_PIPE = Limits(None, None, 65536, None)
 """The limits of a channel that does not carry messages yet."""
-
-
-SECONDS_PER_TURN = 0.005
-"""The same in time: small frames may hold large messages, or take a callback long."""
 
 
 class StreamChannel(ABC):
@@ -221,7 +215,7 @@ class StreamChannel(ABC):
     def _deliver_items(self, receiver: Receiver, handler: Any) -> None:
         """Hand what has been received to the handler, until a pause or the turn's budget stops it."""
         self._more = False
-        limit = self._loop.time() + SECONDS_PER_TURN
+        limit = self._loop.time() + base.SECONDS_PER_TURN
         for count in range(ITEMS_PER_TURN):
             if not self._delivers() or (count and self._loop.time() > limit):
                 break
