@@ -1,5 +1,5 @@
-/* UTF-8 (RFC 3629) checked piece by piece, a fault being known at the byte where CPython's incremental decoder knows it:
- * the first one that no continuation makes valid, but for a surrogate, which is noticed one byte later.
+/* UTF-8 (RFC 3629) checked piece by piece, a fault being known at the byte where CPython's incremental decoder knows
+ * it: the first one that no continuation makes valid, but for a surrogate, which is noticed one byte later.
  *
  * An automaton that takes one shift for each byte (Per Vognsen's form of Björn Höhrmann's decoder): the row of a byte
  * holds, in the six bits that the present state points at, where the next one points. Runs of ASCII are passed over.
@@ -12,24 +12,24 @@
 enum {
     WHOLE = WS_UTF8_WHOLE,
     INVALID = WS_UTF8_INVALID,
-    ONE,   /* the last continuation, 80-BF */
-    TWO,   /* two more, 80-BF */
-    THREE, /* three more, 80-BF */
-    AFTER_E0, /* A0-BF, for two bytes would have done below it; then ONE */
-    AFTER_ED, /* 80-9F, then ONE; above it are surrogates */
+    ONE,       /* the last continuation, 80-BF */
+    TWO,       /* two more, 80-BF */
+    THREE,     /* three more, 80-BF */
+    AFTER_E0,  /* A0-BF, for two bytes would have done below it; then ONE */
+    AFTER_ED,  /* 80-9F, then ONE; above it are surrogates */
     SURROGATE, /* nothing will do, but CPython waits for it */
-    AFTER_F0, /* 90-BF, for three bytes would have done below it; then TWO */
-    AFTER_F4  /* 80-8F, for Unicode ends at 10FFFF; then TWO */
+    AFTER_F0,  /* 90-BF, for three bytes would have done below it; then TWO */
+    AFTER_F4   /* 80-8F, for Unicode ends at 10FFFF; then TWO */
 };
 
 #define BITS 6
 #define FIELD ((1u << BITS) - 1)
 
 /* A row leads from everywhere to INVALID, but for what is added to it. A sum modulo 2**64 leaves each field right. */
-#define SAME_FOR_ALL(to) \
-    ((uint64_t)(to) * BITS * (1 | UINT64_C(1) << 6 | UINT64_C(1) << 12 | UINT64_C(1) << 18 | UINT64_C(1) << 24 | \
-                              UINT64_C(1) << 30 | UINT64_C(1) << 36 | UINT64_C(1) << 42 | UINT64_C(1) << 48 | UINT64_C(1) << 54))
-#define NEVER SAME_FOR_ALL(INVALID)
+#define EVERY_FIELD                                                                                              \
+    (UINT64_C(1) | UINT64_C(1) << 6 | UINT64_C(1) << 12 | UINT64_C(1) << 18 | UINT64_C(1) << 24 | UINT64_C(1) << 30 | \
+     UINT64_C(1) << 36 | UINT64_C(1) << 42 | UINT64_C(1) << 48 | UINT64_C(1) << 54)
+#define NEVER (EVERY_FIELD * INVALID * BITS)
 #define STEP(from, to) ((((uint64_t)(to) - INVALID) * BITS) << ((from) * BITS))
 #define BEGINS(to) (NEVER + STEP(WHOLE, to))
 #define CONTINUES (NEVER + STEP(ONE, WHOLE) + STEP(TWO, ONE) + STEP(THREE, TWO))

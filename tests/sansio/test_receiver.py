@@ -231,6 +231,30 @@ def test_a_declared_length_is_not_allocated(codec: Codec) -> None:
     assert retained(feed())[1] < 8 * KIB
 
 
+@pytest.mark.parametrize("kind", [TEXT, BINARY])
+def test_a_declared_length_is_not_believed(codec: Codec, kind: int) -> None:
+    """Of a long message no more is held than four times what came, and never more than all of it."""
+    size = MIB
+    data = PEER.frame(kind, b"x" * size)
+    receiver = reading(codec)
+    came = 0
+
+    def feed() -> Iterable[None]:
+        nonlocal came
+        for piece in (1, 100, 5000, 3, 60_000, 200_000, 300_000):
+            receiver.feed(data[came : came + piece])
+            came += piece
+            assert receiver.receive() is None
+            assert tracemalloc.get_traced_memory()[0] <= min(4 * came, size) + 4 * KIB
+            yield
+
+    retained(feed())
+    receiver.feed(data[came:])
+    assert [(opcode, len(payload)) for opcode, payload in drain(receiver) if not isinstance(payload, int)] == [
+        (kind, size)
+    ]
+
+
 def test_empty_fragments_are_counted(codec: Codec) -> None:
     """Of 300 000 empty continuations a server takes 4096 frames, and holds next to nothing: case 36."""
     data = PEER.frame(BINARY, fin=False) + PEER.frame(CONTINUATION, fin=False) * 300_000
