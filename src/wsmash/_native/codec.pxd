@@ -29,6 +29,7 @@ cdef class Receiver:
     cdef int opcode             # VIOLATION where `data` is one
     cdef object data
 
+    # What raises is out of memory, and the message is lost: nothing more is to be read.
     # Read on until there is an item (True), or until nothing more can be told (False): `used` bytes are done with.
     cdef bint step(self, const uint8_t *data, size_t size, size_t *used) except -1
     # Where the rest of the frame under way may be received in place, and how much of it; NULL where it may not.

@@ -330,16 +330,22 @@ cdef class Receiver:
 
     cdef int _resize(self, size_t size) except -1:
         cdef PyObject *message
-        if self._message is None:
-            self._message = PyBytes_FromStringAndSize(NULL, size)
-            return 0
-        # The only reference is taken out, as resizing demands, and what came of it is put back.
-        message = <PyObject *>self._message
-        Py_INCREF(<object>message)
-        self._message = None
-        _PyBytes_Resize(&message, size)
-        self._message = <object>message
-        Py_DECREF(<object>message)
+        try:
+            if self._message is None:
+                self._message = PyBytes_FromStringAndSize(NULL, size)
+                return 0
+            # The only reference is taken out, as resizing demands, and what came of it is put back.
+            message = <PyObject *>self._message
+            Py_INCREF(<object>message)
+            self._message = None
+            _PyBytes_Resize(&message, size)
+            self._message = <object>message
+            Py_DECREF(<object>message)
+        except MemoryError:
+            # The message is gone, and nothing may be read into its place.
+            ws_receiver_stop(&self.wire)
+            self._drop()
+            raise
         return 0
 
     cdef uint8_t *room(self, size_t *size) except? NULL:
