@@ -336,6 +336,7 @@ cdef class Channel(Entry):
         self._message_at = self._received_at
         if whole:
             self.hand_on(self._receiver.opcode)
+            fill_inbox(self._engine)
             self.leave_context()
         if count > placed and not self._gone:
             if self._paused:
@@ -365,6 +366,7 @@ cdef class Channel(Entry):
                 count += 1
                 self.hand_on(receiver.opcode)
         finally:
+            fill_inbox(engine)
             self.leave_context()
             self._gathers = self._answers_later and count > 1
             if receiver.wire.pieces != pieces or not receiver.wire.message:
@@ -381,6 +383,7 @@ cdef class Channel(Entry):
         """Give one item to who listens."""
         cdef PyObject *connection
         cdef PyObject *callback
+        cdef PyObject *inbox
         cdef Shortcuts shortcuts
         data, self._receiver.data = self._receiver.data, None
         if opcode == 1 or opcode == 2:
@@ -388,25 +391,28 @@ cdef class Channel(Entry):
                 shortcuts = _shortcuts
                 connection = <PyObject *>self._handler
                 callback = slot_of(connection, shortcuts.message)
+                inbox = slot_of(connection, shortcuts.inbox)
+                self._answers_later = inbox != <PyObject *>None
                 if (
                     slot_of(connection, shortcuts.life) == shortcuts.open
-                    and slot_of(connection, shortcuts.inbox) == <PyObject *>None
                     and slot_of(connection, shortcuts.bucket) == <PyObject *>None
-                    and callback != <PyObject *>None
-                    and type(<object>callback) is not tuple
                 ):
-                    function = <object>callback  # held: it may be taken off by what it does
-                    self.enter_context(slot_of(connection, shortcuts.context))
-                    return call_back(self, connection, function, data)
-                self._answers_later = slot_of(connection, shortcuts.inbox) != <PyObject *>None
+                    if inbox != <PyObject *>None:
+                        if put_in_inbox(self._engine, <object>inbox, data):
+                            return 0
+                    elif callback != <PyObject *>None and type(<object>callback) is not tuple:
+                        function = <object>callback  # held: it may be taken off by what it does
+                        self.enter_context(slot_of(connection, shortcuts.context))
+                        return call_back(self, connection, function, data)
             self.leave_context()
             self._handler.message(opcode, data)
-        elif opcode < 0:
-            self.leave_context()
-            self._handler.violated(data)
         else:
+            fill_inbox(self._engine)
             self.leave_context()
-            self._handler.control(opcode, data)
+            if opcode < 0:
+                self._handler.violated(data)
+            else:
+                self._handler.control(opcode, data)
         return 0
 
     cdef int enter_context(self, PyObject *context) except -1:

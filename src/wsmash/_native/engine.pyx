@@ -51,6 +51,8 @@ cdef int ITEMS_PER_TURN = base.ITEMS_PER_TURN
 cdef int ACCEPTS_PER_TURN = base.ACCEPTS_PER_TURN
 
 cdef enum:
+    # Bytes that inboxes get in a turn: their tasks run after it, and find what they are given in the processor's cache.
+    KEPT_PER_TURN = 262144
     ITEMS_PER_LOOK = 16     # at the clock
     REFERRED = 16384        # bytes from which a payload is referred to in place of copied
 
@@ -129,6 +131,13 @@ cdef class Engine:
     cdef uint8_t *_buffer
     cdef uint8_t *_plaintext
     cdef object _event          # one that nobody else holds, to be used again
+    # What one read brings for an inbox, put there together:
+    cdef object _inbox          # None where it takes nothing unseen
+    cdef list _messages
+    cdef Py_ssize_t _size
+    cdef Py_ssize_t _room       # messages that it still takes
+    cdef Py_ssize_t _space      # and bytes
+    cdef Py_ssize_t _kept       # bytes that inboxes got in this turn
 
     def __cinit__(self):
         self._reactor.epoll = -1
@@ -145,6 +154,7 @@ cdef class Engine:
         self._entries = []
         self._dirty = []
         self._ready = []
+        self._messages = []
         self._masks = MaskPool()
         _engines.add(self)
 
@@ -266,6 +276,7 @@ cdef class Engine:
         self._now = self._clock()
         self._turn_ends = nanoseconds() + self._turn_takes
         self._late = self._crossed = False
+        self._kept = 0
         self._polling = True
         try:
             self.work()

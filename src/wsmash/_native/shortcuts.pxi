@@ -98,16 +98,31 @@ def take_shortcuts(*, connection, event, open, done, must_run, is_plain):
     )
 
 
+cdef make_event_of(PyObject *connection, object data):
+    cdef Shortcuts shortcuts = _shortcuts
+    event = bare(shortcuts.event)
+    set_slot(<PyObject *>event, shortcuts.client, connection)
+    set_slot(<PyObject *>event, shortcuts.data, <PyObject *>data)
+    set_slot(<PyObject *>event, shortcuts.json, <PyObject *>None)
+    return event
+
+
+def make_event(connection, data):
+    """The event of a message, as its class makes it."""
+    return make_event_of(<PyObject *>connection, data)
+
+
 cdef int call_back(Channel channel, PyObject *connection, object callback, object data) except -1:
     """Call a connection's one message callback with an event."""
     cdef Shortcuts shortcuts = _shortcuts
     cdef Engine engine = channel._engine
     event, engine._event = engine._event, None
     if event is None:
-        event = bare(shortcuts.event)
-    set_slot(<PyObject *>event, shortcuts.client, connection)
-    set_slot(<PyObject *>event, shortcuts.data, <PyObject *>data)
-    set_slot(<PyObject *>event, shortcuts.json, <PyObject *>None)
+        event = make_event_of(connection, data)
+    else:
+        set_slot(<PyObject *>event, shortcuts.client, connection)
+        set_slot(<PyObject *>event, shortcuts.data, <PyObject *>data)
+        set_slot(<PyObject *>event, shortcuts.json, <PyObject *>None)
     try:
         result = callback(event)
     except Exception as error:
@@ -122,6 +137,33 @@ cdef int call_back(Channel channel, PyObject *connection, object callback, objec
         set_slot(<PyObject *>event, shortcuts.data, NULL)
         set_slot(<PyObject *>event, shortcuts.json, NULL)
         engine._event = event
+    return 0
+
+
+cdef bint put_in_inbox(Engine engine, inbox, data) except -1:
+    """Keep a message for an inbox, which gets all that one read brings at once; False where it must see each."""
+    if engine._inbox is None:
+        engine._room, engine._space = inbox.room()
+        if engine._room <= 0:
+            return False
+        engine._inbox = inbox
+    engine._messages.append(data)
+    engine._size += len(data)
+    if len(engine._messages) >= engine._room or engine._size >= engine._space:
+        fill_inbox(engine)
+    return True
+
+
+cdef int fill_inbox(Engine engine) except -1:
+    """Put into the inbox what was kept for it."""
+    if engine._inbox is not None:
+        inbox, engine._inbox = engine._inbox, None
+        messages, engine._messages = engine._messages, []
+        size, engine._size = engine._size, 0
+        engine._kept += size
+        if engine._kept >= KEPT_PER_TURN:
+            engine._late = True
+        inbox.put_many(messages, size)
     return 0
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, cast, overload
 
 T = TypeVar("T")
 
@@ -114,6 +114,10 @@ class Pending(Action[T], Generic[T]):
         return f"<Action {'done' if self.done() else 'under way'}>"
 
 
+_NOTHING = cast(Generator[Any, Any, None], iter(()))
+"""An iterator at its end, where it stays: what a `yield from ()` would be, without a generator for each `await`."""
+
+
 class _Finished(Action[None]):
     """The outcome of every action that needs no waiting; there is one such object."""
 
@@ -122,7 +126,7 @@ class _Finished(Action[None]):
     _runs = None
 
     def __await__(self) -> Generator[Any, Any, None]:
-        yield from ()
+        return _NOTHING
 
     def send(self, value: Any) -> Any:
         raise StopIteration

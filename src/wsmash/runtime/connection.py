@@ -243,6 +243,11 @@ class WebSocketConnection(Lifecycle, ABC):
         return self
 
     async def __anext__(self) -> str | bytes:
+        inbox = self._inbox
+        if inbox is not None and self.message_type is None:
+            data = inbox.take_at_once()  # most of the time, and then without the coroutines of `recv`
+            if data is not None:
+                return data
         try:
             return await self.recv()
         except ConnectionClosed as error:

@@ -56,7 +56,15 @@ async def finish(result: Awaitable[Any], failed: Failed) -> None:
     except Exception as error:
         failed(error)
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        failed(error)  # something that the callback awaited was cancelled, not the callback
+        cancelled(error, failed)
+
+
+def cancelled(error: asyncio.CancelledError, failed: Failed) -> None:
+    """A callback ended with this: raised on where its task is cancelled, and else a failure like any other.
+
+    Something that the callback awaited was then cancelled, and not the callback.
+    """
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise error
+    failed(error)

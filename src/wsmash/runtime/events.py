@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 from .. import codecs
 from ..errors import ClosePair
+from ..transports import native
 
 if TYPE_CHECKING:
     from .connection import WebSocketConnection
@@ -81,6 +82,10 @@ class MessageEvent(Event):
         if self._json is None or self._json[0] is not type:
             _set_json(self, (type, codecs.decode_json(self.data, type)))
         return self._json[1]  # type: ignore[index]
+
+
+make_event = native.maker_of(MessageEvent)
+"""What makes a message's event: the engine where there is one, and else its class."""
 
 
 class CloseEvent(Event):

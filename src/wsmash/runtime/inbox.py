@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ..constants import CloseCode
-from .delivery import call_each, finish
-from .emitter import Callback, as_tuple
+from .delivery import call_each, cancelled, finish
+from .emitter import Callback, must_run
+from .events import MessageEvent, make_event
 
 if TYPE_CHECKING:
     from .connection import WebSocketConnection
-    from .events import MessageEvent
 
 MAX_BYTES = 65536
 """Bytes that may wait before reading pauses, whatever `max_queue` says."""
@@ -47,29 +48,49 @@ class Inbox:
 
     def put(self, data: str | bytes) -> None:
         """Take a message in, and pause reading when that fills the inbox."""
-        waits = not self.unwanted or self._connection._opening > 0
-        if self.full and not waits:
+        if self.full and not self._waits:
             self._discard()
-            return
-        self._items.append(data)
-        self._size += len(data)
-        self._wake()
-        if self.full and waits:
+        else:
+            self.put_many((data,), len(data))
+
+    def put_many(self, messages: Iterable[str | bytes], size: int) -> None:
+        """Take messages in, `size` bytes in all, of which but the last there was `room` for."""
+        self._items.extend(messages)
+        self._size += size
+        if self._wakeup is not None:
+            self._wake()
+        if self.full and self._waits:
             self._connection._pause_for_inbox()
+
+    def room(self) -> tuple[int, int]:
+        """How many messages, and how many bytes, may come before it is full; none where they may be discarded."""
+        if self.full or not self._waits:
+            return 0, 0
+        return self._connection._owner.options.max_queue - len(self._items), MAX_BYTES - self._size
 
     @property
     def full(self) -> bool:
         """Whether reading is to pause."""
         return len(self._items) >= self._connection._owner.options.max_queue or self._size >= MAX_BYTES
 
-    def _take(self) -> str | bytes:
+    @property
+    def _waits(self) -> bool:
+        """Whether what comes is kept, for somebody who listens or may begin to."""
+        return not self.unwanted or self._connection._opening > 0
+
+    def take(self) -> str | bytes:
+        """The message that has waited longest, and reading goes on once there is room again."""
         data = self._items.popleft()
         self._size -= len(data)
-        if self._last:
-            return data
-        if len(self._items) <= self._connection._owner.options.max_queue // 4 and self._size <= MAX_BYTES // 4:
-            self._connection._resume_after_inbox()
+        if not self._last and self._connection._pauses:
+            self._resume()
         return data
+
+    def _resume(self) -> None:
+        """Let reading go on, where few enough messages are left."""
+        few = len(self._items) <= self._connection._owner.options.max_queue // 4
+        if few and self._size <= MAX_BYTES // 4:
+            self._connection._resume_after_inbox()
 
     def _discard(self) -> None:
         connection = self._connection
@@ -113,20 +134,37 @@ class Inbox:
     ) -> None:
         connection = self._connection
         failed = connection._callback_failed
+        plain = connection.message_type is None
         try:
             if result is not None:
                 await finish(result, failed)
                 await call_each(rest, event, failed)
             while True:
-                if not self._items or connection._on_message is None:
+                callback = connection._on_message
+                if not self._items or callback is None:
                     if self._last:
                         self.clear()  # the last callback has gone: for nobody
                         break
                     await self._park()
                     continue
-                event = connection._event_of(self._take())
-                if event is not None:
-                    await call_each(as_tuple(connection._on_message), event, failed)
+                data = self._items.popleft()  # as `take` does, and what follows as `call_each`: it is for each message
+                self._size -= len(data)
+                if connection._pauses and not self._last:
+                    self._resume()
+                event = make_event(connection, data) if plain else connection._event_of(data)
+                if event is None:
+                    continue
+                if type(callback) is tuple:
+                    await call_each(callback, event, failed)
+                    continue
+                try:
+                    result = callback(event)
+                    if type(result) is CoroutineType or must_run(result):
+                        await result
+                except Exception as error:
+                    failed(error)
+                except asyncio.CancelledError as error:
+                    cancelled(error, failed)
         except asyncio.CancelledError:
             # Cancelled from outside: a connection whose messages nobody takes any more must not stay open.
             self.clear()
@@ -157,7 +195,11 @@ class Inbox:
             if self._last:
                 return None
             await self._park()
-        return self._take()
+        return self.take()
+
+    def take_at_once(self) -> str | bytes | None:
+        """The next message where one is there and nobody else waits for it; None where `get` must see."""
+        return self.take() if self._items and self.pulled and self._wakeup is None else None
 
     @property
     def unwanted(self) -> bool:

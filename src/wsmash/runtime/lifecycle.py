@@ -17,7 +17,7 @@ from .core import INBOX, OUTPUT
 from .delivery import Failed, deliver
 from .emitter import Callback, Emitter, as_tuple, must_run
 from .ending import Ending
-from .events import MessageEvent, OpenEvent
+from .events import MessageEvent, OpenEvent, make_event
 from .inbox import Inbox
 from .limits import TokenBucket
 
@@ -118,7 +118,7 @@ class Lifecycle(Ending):
 
     def _event_of(self, data: str | bytes) -> MessageEvent | None:
         """The message's event; None for one that is not of the type declared, which is then dealt with."""
-        event = MessageEvent(self._me, data)
+        event = make_event(self._me, data)
         options = self._owner.options
         if options.message_type is not None:
             try:

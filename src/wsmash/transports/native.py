@@ -101,6 +101,11 @@ def shortened(send: F) -> F:
     return functools.update_wrapper(_engine.shortened(send), send)  # type: ignore[return-value]
 
 
+def maker_of(event: F) -> F:
+    """What the engine makes a message's event with; its class itself where there is no engine."""
+    return event if _engine is None else _engine.make_event  # type: ignore[no-any-return]
+
+
 def take_shortcuts(**what: Any) -> None:
     """Tell the engine what it may do for a connection without asking it; see `_native/shortcuts.pxi`."""
     if _engine is not None:
