@@ -287,15 +287,11 @@ cdef class Channel(Entry):
                 self.finish(OSError(number, os.strerror(number)))
             return 0
         self.received_at_now()
-        engine._current = <PyObject *>self
         if place != NULL:
             self.arrived_in_place(<size_t>count, room, start)
         else:
             self.arrived(start, <size_t>count)
-        engine._current = NULL
-        if self._dirty and not engine._crossed and not self._gone:
-            # Nothing of others is gathered here, so there is nothing to wait for.
-            self.flush()
+        wake_inbox(engine)
         return 0
 
     cdef int received_at_now(self) except -1:
@@ -443,7 +439,6 @@ cdef class Channel(Entry):
             self.arrived_early(early)
         if self._paused or self._closing or self._gone:
             return 0
-        self._engine._current = <PyObject *>self
         if self._more:
             tail, size = self._tail, self._tail_size
             self._tail, self._tail_size = NULL, 0
@@ -451,9 +446,7 @@ cdef class Channel(Entry):
                 self.deliver(tail, size)
             finally:
                 free(tail)
-        self._engine._current = NULL
-        if self._dirty and not self._engine._crossed and not self._gone:
-            self.flush()
+            wake_inbox(self._engine)
         if not (self._more or self._paused or self._closing or self._gone):
             if self._ended:
                 self.end()
@@ -592,11 +585,7 @@ cdef class Channel(Entry):
         if self.buffered() > self._high_water:
             if not self._blocked:
                 self.flush()
-        elif engine._polling:
-            if engine._current != <PyObject *>self:
-                engine._crossed = True
-            engine.list_dirty(self)
-        elif self._dirty or self._gathers or self._sent_in == engine._turn:
+        elif engine._polling or self._dirty or self._gathers or self._sent_in == engine._turn:
             engine.list_dirty(self)
         elif not self._blocked:
             self._sent_in = engine._turn

@@ -51,8 +51,6 @@ cdef int ITEMS_PER_TURN = base.ITEMS_PER_TURN
 cdef int ACCEPTS_PER_TURN = base.ACCEPTS_PER_TURN
 
 cdef enum:
-    # Bytes that inboxes get in a turn: their tasks run after it, and find what they are given in the processor's cache.
-    KEPT_PER_TURN = 262144
     ITEMS_PER_LOOK = 16     # at the clock
     REFERRED = 16384        # bytes from which a payload is referred to in place of copied
 
@@ -126,8 +124,6 @@ cdef class Engine:
     cdef unsigned _frames
     cdef int64_t _turn_takes    # nanoseconds
     cdef int64_t _turn_ends
-    cdef PyObject *_current     # the channel whose input is worked off
-    cdef bint _crossed          # a callback of this turn has sent to another connection than its own
     cdef uint8_t *_buffer
     cdef uint8_t *_plaintext
     cdef object _event          # one that nobody else holds, to be used again
@@ -137,7 +133,7 @@ cdef class Engine:
     cdef Py_ssize_t _size
     cdef Py_ssize_t _room       # messages that it still takes
     cdef Py_ssize_t _space      # and bytes
-    cdef Py_ssize_t _kept       # bytes that inboxes got in this turn
+    cdef object _filled         # the inbox that got some, whose task is to go on
 
     def __cinit__(self):
         self._reactor.epoll = -1
@@ -275,14 +271,12 @@ cdef class Engine:
         self._turn_asked = False
         self._now = self._clock()
         self._turn_ends = nanoseconds() + self._turn_takes
-        self._late = self._crossed = False
-        self._kept = 0
+        self._late = False
         self._polling = True
         try:
             self.work()
         finally:
             self._polling = False
-            self._current = NULL
             self.end_turn()
 
     cdef int work(self) except -1:

@@ -160,10 +160,16 @@ cdef int fill_inbox(Engine engine) except -1:
         inbox, engine._inbox = engine._inbox, None
         messages, engine._messages = engine._messages, []
         size, engine._size = engine._size, 0
-        engine._kept += size
-        if engine._kept >= KEPT_PER_TURN:
-            engine._late = True
         inbox.put_many(messages, size)
+        engine._filled = inbox
+    return 0
+
+
+cdef int wake_inbox(Engine engine) except -1:
+    """Let the task of the inbox that was filled go on."""
+    if engine._filled is not None:
+        inbox, engine._filled = engine._filled, None
+        inbox.wake_at_once()
     return 0
 
 

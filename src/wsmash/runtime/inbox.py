@@ -18,6 +18,7 @@ from ..constants import CloseCode
 from .delivery import call_each, cancelled, finish
 from .emitter import Callback, must_run
 from .events import MessageEvent, make_event
+from .parking import Parking
 
 if TYPE_CHECKING:
     from .connection import WebSocketConnection
@@ -29,14 +30,14 @@ MAX_BYTES = 65536
 class Inbox:
     """The queue of one connection, and who empties it."""
 
-    __slots__ = ("_connection", "_dropped", "_items", "_last", "_size", "_task", "_wakeup", "patient", "pulled")
+    __slots__ = ("_connection", "_dropped", "_items", "_last", "_parked", "_size", "_task", "patient", "pulled")
 
     def __init__(self, connection: WebSocketConnection) -> None:
         self._connection = connection
         self._items: deque[str | bytes] = deque()
         self._size = 0
         self._task: asyncio.Task[Any] | None = None
-        self._wakeup: asyncio.Future[None] | None = None  # of the parked task, or of the reader
+        self._parked: Parking | None = None  # the task that runs callbacks, or the reader's
         self._last = False  # nothing more will come
         self._dropped = False  # the warning was given
         self.patient = connection._owner.patient  # reading pauses until somebody comes
@@ -52,13 +53,12 @@ class Inbox:
             self._discard()
         else:
             self.put_many((data,), len(data))
+            self._wake()
 
     def put_many(self, messages: Iterable[str | bytes], size: int) -> None:
-        """Take messages in, `size` bytes in all, of which but the last there was `room` for."""
+        """Take messages in, `size` bytes in all, for which but the last there was `room`; `wake_at_once` follows."""
         self._items.extend(messages)
         self._size += size
-        if self._wakeup is not None:
-            self._wake()
         if self.full and self._waits:
             self._connection._pause_for_inbox()
 
@@ -107,15 +107,20 @@ class Inbox:
         self._size = 0
 
     def _wake(self) -> None:
-        if self._wakeup is not None and not self._wakeup.done():
-            self._wakeup.set_result(None)
+        if self._parked is not None:
+            self._parked.wake()
+
+    def wake_at_once(self) -> None:
+        """Let who waits for messages go on, within this call: for the engine, when it has worked a read off."""
+        if self._parked is not None:
+            self._parked.wake_at_once()
 
     async def _park(self) -> None:
-        self._wakeup = self._connection._owner.environment.loop.create_future()
+        self._parked = Parking(self._connection._owner.environment.loop)
         try:
-            await self._wakeup
+            await self._parked
         finally:
-            self._wakeup = None
+            self._parked = None
 
     # -- callbacks
 
@@ -199,7 +204,7 @@ class Inbox:
 
     def take_at_once(self) -> str | bytes | None:
         """The next message where one is there and nobody else waits for it; None where `get` must see."""
-        return self.take() if self._items and self.pulled and self._wakeup is None else None
+        return self.take() if self._items and self.pulled and self._parked is None else None
 
     @property
     def unwanted(self) -> bool:
@@ -214,4 +219,4 @@ class Inbox:
     @property
     def has_reader(self) -> bool:
         """Whether somebody waits for a message."""
-        return self.pulled and self._wakeup is not None
+        return self.pulled and self._parked is not None
