@@ -58,6 +58,8 @@ cdef class Channel(Entry):
     cdef bint _blocked          # nor does it just now
     cdef bint _shut             # our direction is ended
     cdef bint _said_goodbye     # to TLS
+    cdef uint8_t _record_head   # bytes of a TLS record's head that came
+    cdef uint32_t _record_left  # bytes of its body that are to come
     cdef bint _ended            # their direction is ended: acted on when what came before it has been delivered
     cdef bint _gone
 
@@ -720,71 +722,161 @@ cdef class Channel(Entry):
             self._remote = _ip_address(&peer)
         return self._remote
 
-    # -- TLS
+    # -- TLS: the twin of `transports/tls.py`, which shakes hands and says goodbye for both
 
     cdef int decrypt(self, uint8_t *data, size_t size) except -1:
         """Ciphertext came: what it holds is worked off."""
-        cdef bytes plaintext
-        try:
-            plaintext, ended = self._pump.receive(PyBytes_FromStringAndSize(<const char *>data, size))
-        except ssl.SSLError as error:
-            if not (self._closing and not self._pump.shaking_hands):
-                self.take_ciphertext()
-                self.flush()  # the alert
-                self.finish(error)
+        cdef uint8_t *plaintext
+        cdef size_t room = 0
+        if self._pump.shaking_hands or self._closing:
+            self.count_records(data, size)
+            self.pump(PyBytes_FromStringAndSize(<const char *>data, size))
             return 0
-        self.take_ciphertext()
-        if plaintext:
-            self.decrypted(plaintext)
-        if self._plain.size or self._output.size or self._closing:
-            self._engine.list_dirty(self)
-        if not self._gone and (ended or self._pump.failure is not None):
-            self.end_input()
+        plaintext = self._engine.plaintext(size + MOST_OF_RECORD, &room) + WS_MAX_HELD
+        ended = self.read_records(data, size, plaintext, &room)
+        if ended is not None and ended is not True and not room:
+            self.fail_tls(ended)
+            return 0
+        if room:
+            self.understood(plaintext, room)
+        self.answered(ended)
         return 0
 
-    cdef int decrypted(self, bytes plaintext) except -1:
-        cdef const uint8_t *data = <const uint8_t *>PyBytes_AS_STRING(plaintext)
-        cdef size_t size = PyBytes_GET_SIZE(plaintext), at = 0, some
-        if self._engine._plaintext == NULL:
-            self._engine._plaintext = <uint8_t *>malloc(WS_MAX_HELD + READ_SIZE)
-            if self._engine._plaintext == NULL:
-                raise MemoryError
-        while at < size and not self._gone:
-            some = min(size - at, READ_SIZE)
-            memcpy(self._engine._plaintext + WS_MAX_HELD, data + at, some)
-            self.understood(self._engine._plaintext + WS_MAX_HELD, some)
+    cdef read_records(self, uint8_t *data, size_t size, uint8_t *plaintext, size_t *length):
+        """Decrypt, a slice at a time; whether the peer has ended its side (True or None), or what is wrong.
+
+        An attempt to read what is not there costs more than a slice does, so that it is
+        made where a record is complete, or where the memory would grow otherwise.
+        """
+        cdef size_t at = 0, some, room = length[0]
+        cdef int records
+        session, incoming = self._pump.session, self._pump.incoming
+        length[0] = 0
+        while at < size:
+            some = min(size - at, <size_t>SLICE)
+            incoming.write(PyMemoryView_FromMemory(<char *>data + at, some, PyBUF_READ))
+            records = self.count_records(data + at, some)
             at += some
+            if not records and <size_t>incoming.pending < <size_t>SLICE:
+                continue
+            try:
+                while True:
+                    some = session.read(
+                        MOST_OF_RECORD,
+                        PyMemoryView_FromMemory(<char *>plaintext + length[0], room - length[0], PyBUF_WRITE),
+                    )
+                    if not some:
+                        return True
+                    length[0] += some
+                    records -= 1
+                    if records <= 0 and not incoming.pending:
+                        break
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLZeroReturnError:
+                return True
+            except ssl.SSLError as error:
+                return error
+        return None
+
+    cdef int count_records(self, const uint8_t *data, size_t size) noexcept:
+        """How many records end in these bytes (RFC 8446 5.1: a head of five, whose last two are the length)."""
+        cdef int ended = 0
+        cdef size_t some
+        while size:
+            if self._record_head < 5:
+                if self._record_head >= 3:
+                    self._record_left = self._record_left << 8 | data[0]
+                self._record_head += 1
+                some = 1
+            else:
+                some = min(size, <size_t>self._record_left)
+                self._record_left -= <uint32_t>some
+            data += some
+            size -= some
+            if self._record_head == 5 and not self._record_left:
+                self._record_head = 0
+                ended += 1
+        return ended
+
+    cdef int pump(self, bytes ciphertext) except -1:
+        """The same by the pump of the portable driver, which knows of handshakes."""
+        cdef bytes plaintext
+        cdef const uint8_t *data
+        cdef uint8_t *place
+        cdef size_t size, room = 0
+        try:
+            plaintext, ended = self._pump.receive(ciphertext)
+        except ssl.SSLError as error:
+            if not self._closing or self._pump.shaking_hands:
+                self.fail_tls(error)
+            return 0
+        self.put_ciphertext(self._pump.output())
+        if plaintext:
+            size = PyBytes_GET_SIZE(plaintext)
+            place = self._engine.plaintext(size, &room) + WS_MAX_HELD
+            memcpy(place, PyBytes_AS_STRING(plaintext), size)
+            self.understood(place, size)
+        self.answered(self._pump.failure or ended or None)
+        return 0
+
+    cdef int fail_tls(self, error) except -1:
+        """The peer or its certificate is not in order."""
+        self.put_ciphertext(self._pump.output())
+        self.flush()  # the alert
+        self.finish(error)
+        return 0
+
+    cdef int answered(self, ended) except -1:
+        """TLS may have something to say by itself, and there may be something to encrypt now."""
+        if self._gone:
+            return 0
+        self.take_ciphertext()
+        if self.buffered() or self._closing:
+            self._engine.list_dirty(self)
+        if ended is not None:
+            if ended is not True:
+                self._pump.failure = ended
+            self.end_input()
         return 0
 
     cdef int encrypt(self) except -1:
         """Everything that waits to be encrypted, once the handshake is done; in closing, the goodbye behind it."""
         cdef iovec vector[64]
         cdef void *owners[64]
-        cdef int count
         cdef size_t size
         if not self._pump.shaking_hands:
+            session = self._pump.session
             while self._plain.size:
                 ws_output_vector(&self._plain, vector)
-                size = vector[0].iov_len
+                size = min(vector[0].iov_len, <size_t>SLICE)
                 try:
-                    self._pump.write(PyMemoryView_FromMemory(<char *>vector[0].iov_base, size, PyBUF_READ))
+                    if self._pump.failure is None:
+                        session.write(PyMemoryView_FromMemory(<char *>vector[0].iov_base, size, PyBUF_READ))
                 except ssl.SSLError as error:
                     self.break_output(error)
                     return 0
-                count = ws_output_taken(&self._plain, &self._engine._pool, size, owners)
+                ws_output_taken(&self._plain, &self._engine._pool, size, owners)  # copied, so there are no owners
+                self.take_ciphertext()
             if self._closing and not self._said_goodbye:
                 self._said_goodbye = True
                 self._pump.close()
-        self.take_ciphertext()
+        self.put_ciphertext(self._pump.output())
         return 0
 
     cdef int take_ciphertext(self) except -1:
-        cdef bytes data = self._pump.output()
-        if data and not self._broken:
+        outgoing = self._pump.outgoing
+        if outgoing.pending:
+            self.put_ciphertext(outgoing.read())
+        return 0
+
+    cdef int put_ciphertext(self, bytes data) except -1:
+        cdef size_t size = PyBytes_GET_SIZE(data)
+        if size and not self._broken:
             if not self.buffered():
                 self._written_at = self._engine.time()
-            memcpy(self.room(&self._output, PyBytes_GET_SIZE(data)), PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-            ws_output_add(&self._output, PyBytes_GET_SIZE(data))
+            memcpy(self.room(&self._output, size), PyBytes_AS_STRING(data), size)
+            ws_output_add(&self._output, size)
         return 0
 
 

@@ -43,16 +43,19 @@ from wsmash.constants import Role
 from wsmash.transports import base
 from wsmash.transports.base import ChannelInfo
 from wsmash.transports.stream import NOT_OPEN as _NOT_OPEN
+from wsmash.transports.tls import SLICE as _SLICE
 
 cdef size_t READ_SIZE = base.READ_SIZE
 cdef Py_ssize_t REFUSED = base.REFUSED
 cdef Py_ssize_t NOT_OPEN = _NOT_OPEN
+cdef Py_ssize_t SLICE = _SLICE
 cdef int ITEMS_PER_TURN = base.ITEMS_PER_TURN
 cdef int ACCEPTS_PER_TURN = base.ACCEPTS_PER_TURN
 
 cdef enum:
     ITEMS_PER_LOOK = 16     # at the clock
     REFERRED = 16384        # bytes from which a payload is referred to in place of copied
+    MOST_OF_RECORD = 16384  # bytes of plaintext in a TLS record (RFC 8446 5.1)
 
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()
@@ -126,6 +129,7 @@ cdef class Engine:
     cdef int64_t _turn_ends
     cdef uint8_t *_buffer
     cdef uint8_t *_plaintext
+    cdef size_t _plaintext_room
     cdef object _event          # one that nobody else holds, to be used again
     # What one read brings for an inbox, put there together:
     cdef object _inbox          # None where it takes nothing unseen
@@ -326,6 +330,18 @@ cdef class Engine:
                 (<Channel>each)._dirty = False
                 (<Channel>each).flush()
         return 0
+
+    cdef uint8_t *plaintext(self, size_t size, size_t *room) except NULL:
+        """Memory for what TLS decrypts in one read, with room for what a frame's head left in front of it."""
+        if self._plaintext_room < size:
+            free(self._plaintext)
+            self._plaintext_room = 0
+            self._plaintext = <uint8_t *>malloc(WS_MAX_HELD + size)
+            if self._plaintext == NULL:
+                raise MemoryError
+            self._plaintext_room = size
+        room[0] = self._plaintext_room
+        return self._plaintext
 
     # -- what a driver does
 

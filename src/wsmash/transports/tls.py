@@ -20,19 +20,25 @@ _READ = 16384  # a TLS record holds no more
 
 
 class TLSPump:
-    """One TLS session. The handshake starts by itself; what is written before its end is kept for it."""
+    """One TLS session. The handshake starts by itself; what is written before its end is kept for it.
 
-    __slots__ = ("_closing", "_early", "_incoming", "_outgoing", "_ready", "failure", "session")
+    Attributes:
+        session: the SSL object.
+        incoming, outgoing: the memory it reads from and writes to.
+        failure: what was wrong after plaintext that was in order.
+    """
+
+    __slots__ = ("_closing", "_early", "_ready", "failure", "incoming", "outgoing", "session")
 
     def __init__(self, tls: TLS) -> None:
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
+        self.incoming = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
         self._early: list[bytes] | None = []
         self.failure: ssl.SSLError | None = None
         self._closing = False
         self._ready: list[bytes] = []
         self.session = tls.context.wrap_bio(
-            self._incoming, self._outgoing, server_side=tls.server_side, server_hostname=tls.server_hostname
+            self.incoming, self.outgoing, server_side=tls.server_side, server_hostname=tls.server_hostname
         )
         self._shake_hands()
 
@@ -48,7 +54,7 @@ class TLSPump:
         ended = False
         view = memoryview(ciphertext)
         for start in range(0, len(view), SLICE):
-            self._incoming.write(view[start : start + SLICE])
+            self.incoming.write(view[start : start + SLICE])
             try:
                 ended = self._advance(plaintext)
             except ssl.SSLError as error:
@@ -123,5 +129,5 @@ class TLSPump:
         return True
 
     def _drain(self) -> None:
-        if self._outgoing.pending:
-            self._ready.append(self._outgoing.read())
+        if self.outgoing.pending:
+            self._ready.append(self.outgoing.read())
