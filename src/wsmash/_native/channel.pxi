@@ -5,63 +5,25 @@
 # `_tail`: the beginning of a frame head, or, where a pause or the turn's end stopped the
 # channel (`_more`), all that is left of one read.
 
-cdef extern from *:
-    """
-    #include <netdb.h>
-    #include <netinet/in.h>
-    """
-    struct sockaddr_in6:
-        unsigned short sin6_port
-        unsigned int sin6_flowinfo
-        unsigned int sin6_scope_id
-    struct sockaddr_in:
-        unsigned short sin_port
-    int getnameinfo(
-        const sockaddr *address, socklen_t size, char *host, socklen_t room, char *service, socklen_t service_room,
-        int flags
-    )
-    int NI_NUMERICHOST
-    unsigned short ntohs(unsigned short port)
-    unsigned int ntohl(unsigned int number)
-
-
 @cython.final
-cdef class Channel(Entry):
+cdef class Channel(Output):
     cdef object _handler
     cdef Receiver _receiver
-    cdef Sender _sender
-    cdef object _pump           # TLS, or None
     cdef bytes _early           # given to `attach`, not yet looked at
-    cdef ws_output _output      # on its way to the socket
-    cdef ws_output _plain       # under TLS: not encrypted yet
     cdef uint8_t *_tail
     cdef size_t _tail_size
     cdef object _remote
     cdef uint8_t _peer[28]      # of a connection that was accepted over TCP, until somebody asks
-    cdef size_t _high_water
-    cdef size_t _most           # SIZE_MAX for no limit
     cdef double _received_at
-    cdef double _written_at
     cdef double _message_at
-    cdef uint64_t _sent_in      # the turn in which output left at once
     cdef PyObject *_entered     # the context that callbacks run in at the moment
     cdef bint _quick            # the handler is a connection that shortcuts are for
     cdef bint _answers_later    # messages wait in an inbox for a task
-    cdef bint _gathers          # several of them do: what the task sends leaves together
     cdef bint _listed           # on the engine's ready list
-    cdef bint _dirty            # on its dirty list
-    cdef bint _above            # output went above high water and has not drained
     cdef bint _paused           # by the handler
     cdef bint _more             # the tail can be worked off
-    cdef bint _closing          # nothing is sent or delivered any more
-    cdef bint _broken           # the socket takes no more output
-    cdef bint _blocked          # nor does it just now
     cdef bint _shut             # our direction is ended
-    cdef bint _said_goodbye     # to TLS
-    cdef uint8_t _record_head   # bytes of a TLS record's head that came
-    cdef uint32_t _record_left  # bytes of its body that are to come
     cdef bint _ended            # their direction is ended: acted on when what came before it has been delivered
-    cdef bint _gone
 
     cdef int start(self, Engine engine, sock, handler, pump, bytes received) except -1:
         cdef int fd = sock.detach()
@@ -69,7 +31,7 @@ cdef class Channel(Entry):
         self._high_water = 65536
         self._most = SIZE_MAX
         self._handler = handler
-        self._pump = pump
+        self._tls = None if pump is None else Records.__new__(Records, engine, pump)
         try:
             engine.enter(self, fd)
         except BaseException:
@@ -87,7 +49,7 @@ cdef class Channel(Entry):
             self.finish(error)
             return 0
         if pump is not None:
-            self.flush()
+            self.flush()  # the client's hello
         if received:
             self._early = received
             engine.list_ready(self)
@@ -98,8 +60,7 @@ cdef class Channel(Entry):
         if self._fd >= 0 and not self._gone:
             close(self._fd)
         free(self._tail)
-        self.drop(&self._output)
-        self.drop(&self._plain)
+        self.drop_output()
 
     cdef void orphaned(self) noexcept:
         """In a forked child: the parent's connection goes on, and this copy of it is nobody's."""
@@ -231,7 +192,7 @@ cdef class Channel(Entry):
         return ChannelInfo(
             self.remote(),
             None if self._gone else _address(self._fd, "getsockname"),
-            None if self._pump is None else self._pump.session,
+            None if self._tls is None else self._tls.pump.session,
             self.buffered(),
             self._received_at,
             self._written_at,
@@ -272,7 +233,7 @@ cdef class Channel(Entry):
         cdef size_t room = 0, tail
         cdef ssize_t count
         cdef int number
-        if self._receiver is not None and self._pump is None and not self._closing and not self._tail_size:
+        if self._receiver is not None and self._tls is None and not self._closing and not self._tail_size:
             place = self._receiver.room(&room)
         if place != NULL:
             vector[0].iov_base, vector[0].iov_len = place, room
@@ -302,10 +263,32 @@ cdef class Channel(Entry):
 
     cdef int arrived(self, uint8_t *data, size_t size) except -1:
         """Bytes of the socket's, with room for a frame's head in front of them."""
-        if self._pump is not None:
+        if self._tls is not None:
             self.decrypt(data, size)
         else:
             self.understood(data, size)
+        return 0
+
+    cdef int decrypt(self, uint8_t *data, size_t size) except -1:
+        """Ciphertext came: what it holds is worked off, and TLS may have something to say by itself."""
+        cdef uint8_t *plaintext = NULL
+        cdef size_t length = 0
+        ended = self._tls.receive(self, data, size, &plaintext, &length)
+        if length:
+            self.understood(plaintext, length)
+        if self._gone:
+            return 0
+        self._tls.take_ciphertext(self)
+        if ended is None or ended is True:
+            if self.buffered() or self._closing:
+                self._engine.list_dirty(self)
+            return 0 if ended is None else self.end_input()
+        if length:
+            self._tls.pump.failure = ended
+            return self.end_input()
+        if not self._closing or self._tls.shakes_hands():  # else nothing is listened to any more, sound or not
+            self.flush()  # the alert
+            self.finish(ended)
         return 0
 
     cdef int understood(self, uint8_t *data, size_t size) except -1:
@@ -505,146 +488,26 @@ cdef class Channel(Entry):
     cdef int end(self) except -1:
         """What came before the peer's end is delivered. What we still write in closing may go out first."""
         if not (self._closing and self.buffered()):
-            self.finish(None if self._pump is None else self._pump.failure)
+            self.finish(None if self._tls is None else self._tls.pump.failure)
         return 0
 
-    # -- output
+    # -- the end
 
-    cdef size_t buffered(self) noexcept:
-        return self._output.size + self._plain.size
-
-    cdef int put_message(
-        self, int opcode, const uint8_t *data, size_t size, owner, bint compress
-    ) except -1:
-        """Frame a whole message."""
-        cdef uint8_t head[14]
-        cdef const uint8_t *mask = NULL
-        cdef uint8_t *place
-        cdef size_t length
-        cdef ws_output *output
-        if not self._sender.plain:
-            self.put_bytes(self._sender.message(opcode, owner, compress))
-            return 0
-        if self._broken:
-            return 0
-        if self._sender.masks:
-            mask = self._engine._masks.take()
-        length = ws_frame_head(head, 0x80 | opcode, size, mask)
-        output = self.begin_output()
-        if size >= REFERRED and owner is not None and mask == NULL and self._pump is None:
-            place = self.room(output, length)
-            memcpy(place, head, length)
-            ws_output_add(output, length)
-            self.refer(output, owner, data, size)
-            return 0
-        place = self.room(output, length + size)
-        memcpy(place, head, length)
-        if mask != NULL:
-            ws_mask(place + length, data, size, mask, 0)
-        elif size:
-            memcpy(place + length, data, size)
-        ws_output_add(output, length + size)
-        return 0
-
-    cdef int put_bytes(self, bytes data) except -1:
-        if PyBytes_GET_SIZE(data):
-            self.put(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), data)
-        return 0
-
-    cdef int put(self, const uint8_t *data, size_t size, owner) except -1:
-        """Let bytes wait, by reference where they are many."""
-        cdef ws_output *output
-        if self._broken or not size:
-            return 0
-        output = self.begin_output()
-        if size >= REFERRED and self._pump is None:
-            self.refer(output, owner, data, size)
-        else:
-            memcpy(self.room(output, size), data, size)
-            ws_output_add(output, size)
-        return 0
-
-    cdef ws_output *begin_output(self) except NULL:
-        if not self.buffered():
-            self._written_at = self._engine.time()
-        return &self._output if self._pump is None else &self._plain
-
-    cdef uint8_t *room(self, ws_output *output, size_t size) except NULL:
-        cdef uint8_t *place = ws_output_room(output, &self._engine._pool, size)
-        if place == NULL:
-            raise MemoryError
-        return place
-
-    cdef int refer(self, ws_output *output, owner, const uint8_t *data, size_t size) except -1:
-        if ws_output_refer(output, &self._engine._pool, <void *>owner, data, size):
-            raise MemoryError
-        Py_INCREF(owner)
-        return 0
-
-    cdef int transmitted(self) except -1:
-        """Something waits to be written: now, or at the end of the turn together with what follows."""
-        cdef Engine engine = self._engine
-        if self.buffered() > self._high_water:
-            if not self._blocked:
-                self.flush()
-        elif engine._polling or self._dirty or self._gathers or self._sent_in == engine._turn:
-            engine.list_dirty(self)
-        elif not self._blocked:
-            self._sent_in = engine._turn
-            self.flush()
-        return 0
-
-    cdef int flush(self) except -1:
-        """Write as much as the socket takes."""
-        cdef iovec vector[64]
-        cdef void *owners[64]
-        cdef msghdr message
-        cdef ssize_t taken
-        cdef int count, number, at
+    cdef int finish(self, error) except -1:
         if self._gone:
             return 0
-        if self._pump is not None:
-            self.encrypt()
-        while self._output.size and not self._blocked:
-            count = ws_output_vector(&self._output, vector)
-            if count == 1:
-                taken = send(self._fd, vector[0].iov_base, vector[0].iov_len, MSG_NOSIGNAL)
-            else:
-                clear_message(&message)
-                message.msg_iov = vector
-                message.msg_iovlen = count
-                taken = sendmsg(self._fd, &message, MSG_NOSIGNAL)
-            if taken < 0:
-                number = errno
-                if number == EINTR:
-                    continue
-                if number != EAGAIN:
-                    self.break_output(OSError(number, os.strerror(number)))
-                    return 0
-                self._blocked = True
-                break
-            count = ws_output_taken(&self._output, &self._engine._pool, taken, owners)
-            for at in range(count):
-                Py_DECREF(<object>owners[at])
-            self._written_at = self._engine.time()
-        if not self._output.size:
-            self._blocked = False
-        if self._blocked:
-            self.watch(self._watched | EPOLLOUT)
-        elif self._watched & EPOLLOUT:
-            self.watch(self._watched & ~EPOLLOUT)
-        if self._closing and not self.buffered() and not (self._pump is not None and self._pump.shaking_hands):
-            self.shut_down()
-        if self._above and self.buffered() <= self._high_water // 4:
-            self._above = False
-            self._engine._call_soon(self._tell_drained)
+        self._gone = True
+        self.drop_output()
+        self.forget_tail()
+        self._early = None
+        self._engine.leave(self)
+        close(self._fd)
+        self._fd = -1
+        if not self._engine._loop.is_closed():
+            self._engine._call_soon(self._tell_lost, error)
         return 0
 
-    def _tell_drained(self):
-        if not (self._above or self._gone) and self._receiver is not None:
-            self._handler.drained()
-
-    cdef int shut_down(self) except -1:
+    cdef int ended_output(self) except -1:
         cdef int number
         if not (self._shut or self._gone):
             self._shut = True
@@ -655,59 +518,14 @@ cdef class Channel(Entry):
                 self.finish(OSError(number, os.strerror(number)))
         return 0
 
-    cdef int break_output(self, error) except -1:
-        """The socket takes no more. What the peer sent before that is still to be read, a close frame above all."""
-        self._broken = True
-        self._blocked = False
-        self.drop(&self._output)
-        self.drop(&self._plain)
-        if self._watched & EPOLLOUT:
-            self.watch(self._watched & ~EPOLLOUT)
+    cdef int broke_output(self, error) except -1:
         if self._paused or self._ended:
             self.finish(error)
         return 0
 
-    cdef bint is_full(self, size_t size) except -1:
-        cdef size_t held
-        if self._most == SIZE_MAX:
-            return False
-        # What is held back until the last fragment of a message is no fault of the peer's, but bounded all the same.
-        held = 0 if self._sender is None else self._sender.held
-        if held + self.buffered() + size > self._most and self.buffered() and not self._blocked:
-            self.flush()  # gathered is not the same as not taken
-        held += self.buffered()
-        return held > 0 and held + size > self._most
-
-    cdef Py_ssize_t measure(self) noexcept:
-        cdef size_t waiting = self.buffered()
-        if waiting > self._high_water:
-            self._above = True
-        return waiting
-
-    cdef void drop(self, ws_output *output) noexcept:
-        """Let go of what waits."""
-        cdef void *owner
-        cdef ws_pool *pool = NULL if self._engine is None else &self._engine._pool  # None: both are being collected
-        while output.size and ws_output_drop(output, pool, &owner):
-            if owner != NULL:
-                Py_DECREF(<object>owner)
-
-    # -- the end
-
-    cdef int finish(self, error) except -1:
-        if self._gone:
-            return 0
-        self._gone = True
-        self.drop(&self._output)
-        self.drop(&self._plain)
-        self.forget_tail()
-        self._early = None
-        self._engine.leave(self)
-        close(self._fd)
-        self._fd = -1
-        if not self._engine._loop.is_closed():
-            self._engine._call_soon(self._tell_lost, error)
-        return 0
+    def _tell_drained(self):
+        if not (self._above or self._gone) and self._receiver is not None:
+            self._handler.drained()
 
     def _tell_lost(self, error):
         handler, self._handler = self._handler, None
@@ -715,194 +533,8 @@ cdef class Channel(Entry):
         handler.lost(error)
 
     cdef remote(self):
-        cdef char host[64]
         cdef sockaddr_storage peer
         if self._remote is None and (<sockaddr *>self._peer).sa_family:
             memcpy(&peer, self._peer, sizeof(self._peer))
             self._remote = _ip_address(&peer)
         return self._remote
-
-    # -- TLS: the twin of `transports/tls.py`, which shakes hands and says goodbye for both
-
-    cdef int decrypt(self, uint8_t *data, size_t size) except -1:
-        """Ciphertext came: what it holds is worked off."""
-        cdef uint8_t *plaintext
-        cdef size_t room = 0
-        if self._pump.shaking_hands or self._closing:
-            self.count_records(data, size)
-            self.pump(PyBytes_FromStringAndSize(<const char *>data, size))
-            return 0
-        plaintext = self._engine.plaintext(size + MOST_OF_RECORD, &room) + WS_MAX_HELD
-        ended = self.read_records(data, size, plaintext, &room)
-        if ended is not None and ended is not True and not room:
-            self.fail_tls(ended)
-            return 0
-        if room:
-            self.understood(plaintext, room)
-        self.answered(ended)
-        return 0
-
-    cdef read_records(self, uint8_t *data, size_t size, uint8_t *plaintext, size_t *length):
-        """Decrypt, a slice at a time; whether the peer has ended its side (True or None), or what is wrong.
-
-        An attempt to read what is not there costs more than a slice does, so that it is
-        made where a record is complete, or where the memory would grow otherwise.
-        """
-        cdef size_t at = 0, some, room = length[0]
-        cdef int records
-        session, incoming = self._pump.session, self._pump.incoming
-        length[0] = 0
-        while at < size:
-            some = min(size - at, <size_t>SLICE)
-            incoming.write(PyMemoryView_FromMemory(<char *>data + at, some, PyBUF_READ))
-            records = self.count_records(data + at, some)
-            at += some
-            if not records and <size_t>incoming.pending < <size_t>SLICE:
-                continue
-            try:
-                while True:
-                    some = session.read(
-                        MOST_OF_RECORD,
-                        PyMemoryView_FromMemory(<char *>plaintext + length[0], room - length[0], PyBUF_WRITE),
-                    )
-                    if not some:
-                        return True
-                    length[0] += some
-                    records -= 1
-                    if records <= 0 and not incoming.pending:
-                        break
-            except ssl.SSLWantReadError:
-                pass
-            except ssl.SSLZeroReturnError:
-                return True
-            except ssl.SSLError as error:
-                return error
-        return None
-
-    cdef int count_records(self, const uint8_t *data, size_t size) noexcept:
-        """How many records end in these bytes (RFC 8446 5.1: a head of five, whose last two are the length)."""
-        cdef int ended = 0
-        cdef size_t some
-        while size:
-            if self._record_head < 5:
-                if self._record_head >= 3:
-                    self._record_left = self._record_left << 8 | data[0]
-                self._record_head += 1
-                some = 1
-            else:
-                some = min(size, <size_t>self._record_left)
-                self._record_left -= <uint32_t>some
-            data += some
-            size -= some
-            if self._record_head == 5 and not self._record_left:
-                self._record_head = 0
-                ended += 1
-        return ended
-
-    cdef int pump(self, bytes ciphertext) except -1:
-        """The same by the pump of the portable driver, which knows of handshakes."""
-        cdef bytes plaintext
-        cdef const uint8_t *data
-        cdef uint8_t *place
-        cdef size_t size, room = 0
-        try:
-            plaintext, ended = self._pump.receive(ciphertext)
-        except ssl.SSLError as error:
-            if not self._closing or self._pump.shaking_hands:
-                self.fail_tls(error)
-            return 0
-        self.put_ciphertext(self._pump.output())
-        if plaintext:
-            size = PyBytes_GET_SIZE(plaintext)
-            place = self._engine.plaintext(size, &room) + WS_MAX_HELD
-            memcpy(place, PyBytes_AS_STRING(plaintext), size)
-            self.understood(place, size)
-        self.answered(self._pump.failure or ended or None)
-        return 0
-
-    cdef int fail_tls(self, error) except -1:
-        """The peer or its certificate is not in order."""
-        self.put_ciphertext(self._pump.output())
-        self.flush()  # the alert
-        self.finish(error)
-        return 0
-
-    cdef int answered(self, ended) except -1:
-        """TLS may have something to say by itself, and there may be something to encrypt now."""
-        if self._gone:
-            return 0
-        self.take_ciphertext()
-        if self.buffered() or self._closing:
-            self._engine.list_dirty(self)
-        if ended is not None:
-            if ended is not True:
-                self._pump.failure = ended
-            self.end_input()
-        return 0
-
-    cdef int encrypt(self) except -1:
-        """Everything that waits to be encrypted, once the handshake is done; in closing, the goodbye behind it."""
-        cdef iovec vector[64]
-        cdef void *owners[64]
-        cdef size_t size
-        if not self._pump.shaking_hands:
-            session = self._pump.session
-            while self._plain.size:
-                ws_output_vector(&self._plain, vector)
-                size = min(vector[0].iov_len, <size_t>SLICE)
-                try:
-                    if self._pump.failure is None:
-                        session.write(PyMemoryView_FromMemory(<char *>vector[0].iov_base, size, PyBUF_READ))
-                except ssl.SSLError as error:
-                    self.break_output(error)
-                    return 0
-                ws_output_taken(&self._plain, &self._engine._pool, size, owners)  # copied, so there are no owners
-                self.take_ciphertext()
-            if self._closing and not self._said_goodbye:
-                self._said_goodbye = True
-                self._pump.close()
-        self.put_ciphertext(self._pump.output())
-        return 0
-
-    cdef int take_ciphertext(self) except -1:
-        outgoing = self._pump.outgoing
-        if outgoing.pending:
-            self.put_ciphertext(outgoing.read())
-        return 0
-
-    cdef int put_ciphertext(self, bytes data) except -1:
-        cdef size_t size = PyBytes_GET_SIZE(data)
-        if size and not self._broken:
-            if not self.buffered():
-                self._written_at = self._engine.time()
-            memcpy(self.room(&self._output, size), PyBytes_AS_STRING(data), size)
-            ws_output_add(&self._output, size)
-        return 0
-
-
-cdef extern from *:
-    """
-    static inline void clear_message(struct msghdr *message) { memset(message, 0, sizeof(*message)); }
-    """
-    void clear_message(msghdr *message) noexcept
-
-
-cdef _ip_address(sockaddr_storage *address):
-    """What the system gives for it: host and port, and two numbers more for IPv6."""
-    cdef char host[64]
-    cdef sockaddr_in6 *six = <sockaddr_in6 *>address
-    getnameinfo(<sockaddr *>address, sizeof(sockaddr_in6), host, sizeof(host), NULL, 0, NI_NUMERICHOST)
-    if address.ss_family == AF_INET6:
-        return host.decode(), ntohs(six.sin6_port), ntohl(six.sin6_flowinfo), six.sin6_scope_id
-    return host.decode(), ntohs((<sockaddr_in *>address).sin_port)
-
-
-cdef _address(int fd, str question):
-    """What the system says, or None where the peer is gone already."""
-    sock = socket(fileno=fd)
-    try:
-        return getattr(sock, question)()
-    except OSError:
-        return None
-    finally:
-        sock.detach()

@@ -43,12 +43,10 @@ from wsmash.constants import Role
 from wsmash.transports import base
 from wsmash.transports.base import ChannelInfo
 from wsmash.transports.stream import NOT_OPEN as _NOT_OPEN
-from wsmash.transports.tls import SLICE as _SLICE
 
 cdef size_t READ_SIZE = base.READ_SIZE
 cdef Py_ssize_t REFUSED = base.REFUSED
 cdef Py_ssize_t NOT_OPEN = _NOT_OPEN
-cdef Py_ssize_t SLICE = _SLICE
 cdef int ITEMS_PER_TURN = base.ITEMS_PER_TURN
 cdef int ACCEPTS_PER_TURN = base.ACCEPTS_PER_TURN
 
@@ -331,7 +329,7 @@ cdef class Engine:
                 (<Channel>each).flush()
         return 0
 
-    cdef uint8_t *plaintext(self, size_t size, size_t *room) except NULL:
+    cdef uint8_t *plaintext(self, size_t size) except NULL:
         """Memory for what TLS decrypts in one read, with room for what a frame's head left in front of it."""
         if self._plaintext_room < size:
             free(self._plaintext)
@@ -340,8 +338,7 @@ cdef class Engine:
             if self._plaintext == NULL:
                 raise MemoryError
             self._plaintext_room = size
-        room[0] = self._plaintext_room
-        return self._plaintext
+        return self._plaintext + WS_MAX_HELD
 
     # -- what a driver does
 
@@ -374,7 +371,10 @@ def _forked():
 os.register_at_fork(after_in_child=_forked)
 
 
+include "addresses.pxi"
 include "listener.pxi"
 include "shortcuts.pxi"
+include "tls.pxi"
+include "output.pxi"
 include "channel.pxi"
 include "group.pxi"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import ssl
 import sys
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
@@ -79,6 +80,8 @@ class NativeDriver:
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._engine = _engine.Engine(loop)
+        # Of all TLS sessions: see `_native/tls.pxi`.
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
 
     def listen(
         self, sock: socket, on_socket: Callable[[Connected], None], on_failure: Callable[[OSError], None]
@@ -87,7 +90,7 @@ class NativeDriver:
         return self._engine.listen(sock, on_socket, on_failure)  # type: ignore[no-any-return]
 
     def attach(self, sock: Connected, handler: ByteHandler, tls: TLS | None = None, received: bytes = b"") -> Channel:
-        pump = None if tls is None else TLSPump(tls)
+        pump = None if tls is None else TLSPump(tls, self._incoming, self._outgoing)
         return self._engine.attach(sock, handler, pump, received)  # type: ignore[no-any-return]
 
     def group(self, on_slow: Callable[[Channel, bool], None]) -> Group:

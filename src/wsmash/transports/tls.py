@@ -24,15 +24,17 @@ class TLSPump:
 
     Attributes:
         session: the SSL object.
-        incoming, outgoing: the memory it reads from and writes to.
+        incoming, outgoing: the memory it reads from and writes to; its own, where none is given.
         failure: what was wrong after plaintext that was in order.
     """
 
     __slots__ = ("_closing", "_early", "_ready", "failure", "incoming", "outgoing", "session")
 
-    def __init__(self, tls: TLS) -> None:
-        self.incoming = ssl.MemoryBIO()
-        self.outgoing = ssl.MemoryBIO()
+    def __init__(
+        self, tls: TLS, incoming: ssl.MemoryBIO | None = None, outgoing: ssl.MemoryBIO | None = None
+    ) -> None:
+        self.incoming = incoming or ssl.MemoryBIO()
+        self.outgoing = outgoing or ssl.MemoryBIO()
         self._early: list[bytes] | None = []
         self.failure: ssl.SSLError | None = None
         self._closing = False

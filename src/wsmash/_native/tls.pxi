@@ -1,0 +1,162 @@
+# TLS on the engine: the twin of `transports/tls.py`, which shakes hands and says goodbye for both.
+#
+# All connections of an engine share two memories that OpenSSL reads from and writes to. A
+# memory never shrinks below the most it held; but it is empty whenever a call is over, since
+# OpenSSL is given whole records only, and what it writes is taken out at once. So a
+# connection owns none, and large pieces pass at a time.
+
+
+@cython.final
+cdef class Records:
+    """The TLS records of one connection."""
+
+    cdef Engine _engine
+    cdef object pump
+    cdef ws_output plain        # waits to be encrypted
+    cdef bytes _part            # the beginning of a record
+    cdef uint32_t _left         # bytes of its body that are to come
+    cdef uint8_t _head          # bytes of its head that came
+    cdef bint _shook_hands
+    cdef bint _said_goodbye
+
+    def __cinit__(self, Engine engine, pump):
+        self._engine = engine
+        self.pump = pump
+        self._part = b""
+
+    cdef bint shakes_hands(self) except -1:
+        """Whether what is written waits for the end of the handshake."""
+        if not self._shook_hands:
+            self._shook_hands = not self.pump.shaking_hands
+        return not self._shook_hands
+
+    cdef receive(self, Output output, uint8_t *data, size_t size, uint8_t **plaintext, size_t *length):
+        """Decrypt. Whether the peer has ended its side (True or None), or what is wrong after the plaintext."""
+        cdef size_t whole
+        cdef int records = 0
+        cdef bytes ciphertext, part
+        whole = self.count(data, size, &records)
+        part, self._part = self._part, b""
+        if self.shakes_hands() or output._closing:
+            # The pump keeps the beginning of a record by itself.
+            ciphertext = part + PyBytes_FromStringAndSize(<const char *>data, size)
+            return self.receive_slowly(output, ciphertext, plaintext, length)
+        self._part = PyBytes_FromStringAndSize(<const char *>data + whole, size - whole)
+        if not whole:
+            self._part = part + self._part
+            return None
+        incoming = self.pump.incoming
+        if part:
+            incoming.write(part)
+        incoming.write(PyMemoryView_FromMemory(<char *>data, whole, PyBUF_READ))
+        plaintext[0] = self._engine.plaintext(PyBytes_GET_SIZE(part) + size + MOST_OF_RECORD)
+        return self.read(incoming, records, plaintext[0], length)
+
+    cdef read(self, incoming, int records, uint8_t *plaintext, size_t *length):
+        """Read so many records, each of which gives plaintext, or is TLS's own."""
+        cdef Py_ssize_t some
+        session = self.pump.session
+        try:
+            while records > 0 or incoming.pending:
+                some = session.read(
+                    MOST_OF_RECORD, PyMemoryView_FromMemory(<char *>plaintext + length[0], MOST_OF_RECORD, PyBUF_WRITE)
+                )
+                if not some:
+                    return True
+                length[0] += some
+                records -= 1
+            return None
+        except ssl.SSLWantReadError:
+            return None
+        except ssl.SSLZeroReturnError:
+            return True
+        except ssl.SSLError as error:
+            return error
+        finally:
+            if incoming.pending:
+                incoming.read()  # behind a fault, or a goodbye: nobody's, and not to be another connection's
+
+    cdef receive_slowly(self, Output output, bytes ciphertext, uint8_t **plaintext, size_t *length):
+        """The same by the pump of the portable driver, which knows of handshakes."""
+        cdef bytes found
+        try:
+            found, ended = self.pump.receive(ciphertext)
+        except ssl.SSLError as error:
+            return error
+        finally:
+            self.put_ciphertext(output, self.pump.output())
+            if self.pump.incoming.pending:
+                self.pump.incoming.read()
+        length[0] = PyBytes_GET_SIZE(found)
+        plaintext[0] = self._engine.plaintext(length[0])
+        memcpy(plaintext[0], PyBytes_AS_STRING(found), length[0])
+        return self.pump.failure or ended or None
+
+    cdef size_t count(self, const uint8_t *data, size_t size, int *records) noexcept:
+        """How many records end in these bytes, and where the last one does.
+
+        RFC 8446 5.1: a head of five bytes, whose last two are the length of what
+        follows. One that is longer than any may be is handed on as it comes, to be refused.
+        """
+        cdef size_t at = 0, some, whole = 0
+        while at < size:
+            if self._head < 5:
+                if self._head >= 3:
+                    self._left = self._left << 8 | data[at]
+                self._head += 1
+                at += 1
+            else:
+                some = min(size - at, <size_t>self._left)
+                self._left -= <uint32_t>some
+                at += some
+            if self._head == 5 and not self._left:
+                self._head = 0
+                records[0] += 1
+                whole = at
+            elif self._head == 5 and self._left > MOST_OF_RECORD + 2048:
+                whole = at
+        return whole
+
+    cdef int encrypt(self, Output output) except -1:
+        """Everything that waits, once the handshake is done; in closing, the goodbye behind it."""
+        cdef iovec vector[64]
+        cdef void *owners[64]
+        cdef size_t size
+        cdef int at, count
+        if not self.shakes_hands():
+            session = self.pump.session
+            while self.plain.size:
+                ws_output_vector(&self.plain, vector)
+                size = vector[0].iov_len
+                try:
+                    if self.pump.failure is None:
+                        session.write(PyMemoryView_FromMemory(<char *>vector[0].iov_base, size, PyBUF_READ))
+                except ssl.SSLError as error:
+                    return output.break_output(error)
+                count = ws_output_taken(&self.plain, &self._engine._pool, size, owners)
+                for at in range(count):
+                    Py_DECREF(<object>owners[at])
+                self.take_ciphertext(output)
+            if output._closing and not self._said_goodbye:
+                self._said_goodbye = True
+                self.pump.close()
+        return self.put_ciphertext(output, self.pump.output())
+
+    cdef int take_ciphertext(self, Output output) except -1:
+        """What OpenSSL has written leaves its memory."""
+        outgoing = self.pump.outgoing
+        if outgoing.pending:
+            self.put_ciphertext(output, outgoing.read())
+        return 0
+
+    cdef int put_ciphertext(self, Output output, bytes data) except -1:
+        cdef size_t size = PyBytes_GET_SIZE(data)
+        if size and not output._broken:
+            if not output.buffered():
+                output._written_at = self._engine.time()
+            if size >= 1024:
+                output.refer(&output._output, data, <const uint8_t *>PyBytes_AS_STRING(data), size)
+            else:
+                memcpy(output.room(&output._output, size), PyBytes_AS_STRING(data), size)
+                ws_output_add(&output._output, size)
+        return 0
