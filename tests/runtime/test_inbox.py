@@ -90,7 +90,7 @@ async def test_a_slow_callback_slows_its_sender_down() -> None:
     sent = [f"{number}:{'x' * 1000}" for number in range(500)]
     for text in sent:
         await client.send(text)
-        assert server._inbox is None or len(server._inbox._items) <= 16 + 256
+        assert server._inbox is None or len(server._inbox.queue) <= 16 + 256
     await elapse(5)
     assert got == sent
     end(server)

@@ -21,6 +21,7 @@ What wakes when:
 import os
 import ssl
 import weakref
+from asyncio import CancelledError, current_task
 from socket import socket
 
 cimport cython
@@ -374,6 +375,7 @@ os.register_at_fork(after_in_child=_forked)
 include "addresses.pxi"
 include "listener.pxi"
 include "shortcuts.pxi"
+include "queue.pxi"
 include "tls.pxi"
 include "output.pxi"
 include "channel.pxi"

@@ -45,18 +45,26 @@ cdef class Shortcuts:
     cdef PyObject *open
     cdef PyObject *done
     cdef object must_run
+    cdef object cancelled
     cdef object is_plain
-    cdef Py_ssize_t channel, life, inbox, bucket, message, context, congested
+    cdef Py_ssize_t channel, life, inbox, bucket, message, context, congested, pauses
+    cdef Py_ssize_t queue, parked
+    cdef type inbox_type
+    cdef PyObject *zero
     cdef Py_ssize_t client, data, json
     cdef object _kept
 
-    def __init__(self, *, connection, event, open, done, must_run, is_plain):
+    def __init__(self, *, connection, event, inbox, open, done, must_run, cancelled, is_plain):
         self.connection = connection
         self.event = event
         self.open = <PyObject *>open
         self.done = <PyObject *>done
-        self._kept = open, done
+        zero = 0
+        self.zero = <PyObject *>zero
+        self._kept = open, done, zero
+        self.inbox_type = inbox
         self.must_run = must_run
+        self.cancelled = cancelled
         self.is_plain = is_plain
         self.channel = _offset(connection, "_channel")
         self.life = _offset(connection, "_life")
@@ -65,6 +73,9 @@ cdef class Shortcuts:
         self.message = _offset(connection, "_on_message")
         self.context = _offset(connection, "_context")
         self.congested = _offset(connection, "_congested")
+        self.pauses = _offset(connection, "_pauses")
+        self.queue = _offset(inbox, "queue")
+        self.parked = _offset(inbox, "_parked")
         self.client = _offset(event, "client")
         self.data = _offset(event, "data")
         self.json = _offset(event, "_json")
@@ -80,22 +91,22 @@ cdef Py_ssize_t _offset(type owner, str name) except -1:
 cdef Shortcuts _shortcuts = None
 
 
-def take_shortcuts(*, connection, event, open, done, must_run, is_plain):
+def take_shortcuts(**what):
     """Say what a simple case looks like.
 
     Args:
         connection: the class with the slots `_channel`, `_life`, `_inbox`, `_bucket`,
-            `_on_message`, `_context` and `_congested`.
+            `_on_message`, `_context`, `_congested` and `_pauses`.
         event: the class of a message's event, with the slots `client`, `data` and `_json`.
+        inbox: the class of an inbox, with the slots `queue` and `_parked`.
         open: what `_life` is while messages may pass.
         done: what a `send` returns that needs no waiting.
         must_run: whether what a callback returned is to be awaited.
+        cancelled: hears of the cancellation that a callback let out.
         is_plain: whether messages of a connection need nothing but its callback.
     """
     global _shortcuts
-    _shortcuts = Shortcuts(
-        connection=connection, event=event, open=open, done=done, must_run=must_run, is_plain=is_plain
-    )
+    _shortcuts = Shortcuts(**what)
 
 
 cdef make_event_of(PyObject *connection, object data):

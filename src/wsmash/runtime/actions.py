@@ -12,6 +12,8 @@ from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast, overload
 
+from ..transports import native
+
 T = TypeVar("T")
 
 
@@ -118,15 +120,22 @@ _NOTHING = cast(Generator[Any, Any, None], iter(()))
 """An iterator at its end, where it stays: what a `yield from ()` would be, without a generator for each `await`."""
 
 
-class _Finished(Action[None]):
+@native.twin
+class AtOnce:
+    """What needs no waiting when it is awaited."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return _NOTHING
+
+
+class _Finished(AtOnce, Action[None]):
     """The outcome of every action that needs no waiting; there is one such object."""
 
     __slots__ = ()
 
     _runs = None
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return _NOTHING
 
     def send(self, value: Any) -> Any:
         raise StopIteration

@@ -21,6 +21,7 @@ from ..transports import native
 from ..transports.base import REFUSED, named
 from .actions import DONE, Action, Pending
 from .core import Core
+from .delivery import cancelled
 from .emitter import DECORATES, C, Callback, Decorates, must_run
 from .events import CloseEvent, ErrorEvent, MessageEvent, OpenEvent
 from .inbox import Inbox
@@ -235,19 +236,15 @@ class WebSocketConnection(Lifecycle, ABC):
             self._inbox = Inbox(self)
         if self._inbox.has_reader:
             raise RuntimeError("another recv is waiting on this connection: only one may")
-        self._inbox.pulled = True
+        self._inbox.pull()
         return self._inbox
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         """Messages, until the connection is closed with 1000 or 1001; any other end raises `ConnectionClosed`."""
         return self
 
+    @native.shortened_next
     async def __anext__(self) -> str | bytes:
-        inbox = self._inbox
-        if inbox is not None and self.message_type is None:
-            data = inbox.take_at_once()  # most of the time, and then without the coroutines of `recv`
-            if data is not None:
-                return data
         try:
             return await self.recv()
         except ConnectionClosed as error:
@@ -350,8 +347,10 @@ def encode_message(data: object) -> tuple[int, bytes]:
 native.take_shortcuts(
     connection=Core,
     event=MessageEvent,
+    inbox=Inbox,
     open=Life.OPEN,
     done=DONE,
     must_run=must_run,
+    cancelled=cancelled,
     is_plain=lambda connection: connection._owner.options.message_type is None,
 )

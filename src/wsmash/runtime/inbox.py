@@ -9,16 +9,15 @@ are run by one task, started by the first message and parked between bursts.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Iterable
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 from ..constants import CloseCode
-from .delivery import call_each, cancelled, finish
-from .emitter import Callback, must_run
-from .events import MessageEvent, make_event
+from .delivery import call_each, finish
+from .emitter import Callback, as_tuple
+from .events import MessageEvent
 from .parking import Parking
+from .queue import Queue, call_with_each
 
 if TYPE_CHECKING:
     from .connection import WebSocketConnection
@@ -30,12 +29,12 @@ MAX_BYTES = 65536
 class Inbox:
     """The queue of one connection, and who empties it."""
 
-    __slots__ = ("_connection", "_dropped", "_items", "_last", "_parked", "_size", "_task", "patient", "pulled")
+    __slots__ = ("_connection", "_dropped", "_last", "_parked", "_plain", "_task", "patient", "pulled", "queue")
 
     def __init__(self, connection: WebSocketConnection) -> None:
         self._connection = connection
-        self._items: deque[str | bytes] = deque()
-        self._size = 0
+        self.queue = Queue(connection._owner.options.max_queue // 4)
+        self._plain = connection.message_type is None  # messages are delivered as they are
         self._task: asyncio.Task[Any] | None = None
         self._parked: Parking | None = None  # the task that runs callbacks, or the reader's
         self._last = False  # nothing more will come
@@ -45,7 +44,7 @@ class Inbox:
 
     def __bool__(self) -> bool:
         """Whether any message waits."""
-        return bool(self._items)
+        return len(self.queue) > 0
 
     def put(self, data: str | bytes) -> None:
         """Take a message in, and pause reading when that fills the inbox."""
@@ -57,8 +56,7 @@ class Inbox:
 
     def put_many(self, messages: Iterable[str | bytes], size: int) -> None:
         """Take messages in, `size` bytes in all, for which but the last there was `room`; `wake_at_once` follows."""
-        self._items.extend(messages)
-        self._size += size
+        self.queue.put(messages, size)
         if self.full and self._waits:
             self._connection._pause_for_inbox()
 
@@ -66,12 +64,12 @@ class Inbox:
         """How many messages, and how many bytes, may come before it is full; none where they may be discarded."""
         if self.full or not self._waits:
             return 0, 0
-        return self._connection._owner.options.max_queue - len(self._items), MAX_BYTES - self._size
+        return self._connection._owner.options.max_queue - len(self.queue), MAX_BYTES - self.queue.size
 
     @property
     def full(self) -> bool:
         """Whether reading is to pause."""
-        return len(self._items) >= self._connection._owner.options.max_queue or self._size >= MAX_BYTES
+        return len(self.queue) >= self._connection._owner.options.max_queue or self.queue.size >= MAX_BYTES
 
     @property
     def _waits(self) -> bool:
@@ -80,16 +78,13 @@ class Inbox:
 
     def take(self) -> str | bytes:
         """The message that has waited longest, and reading goes on once there is room again."""
-        data = self._items.popleft()
-        self._size -= len(data)
-        if not self._last and self._connection._pauses:
-            self._resume()
+        data = self.queue.take()
+        self.resume()
         return data
 
-    def _resume(self) -> None:
-        """Let reading go on, where few enough messages are left."""
-        few = len(self._items) <= self._connection._owner.options.max_queue // 4
-        if few and self._size <= MAX_BYTES // 4:
+    def resume(self) -> None:
+        """Let reading go on, where it pauses and few enough messages are left."""
+        if not self._last and len(self.queue) <= self.queue.few and self.queue.size <= MAX_BYTES // 4:
             self._connection._resume_after_inbox()
 
     def _discard(self) -> None:
@@ -103,8 +98,7 @@ class Inbox:
 
     def clear(self) -> None:
         """Deliver nothing of what waits."""
-        self._items.clear()
-        self._size = 0
+        self.queue.clear()
 
     def _wake(self) -> None:
         if self._parked is not None:
@@ -139,37 +133,23 @@ class Inbox:
     ) -> None:
         connection = self._connection
         failed = connection._callback_failed
-        plain = connection.message_type is None
         try:
             if result is not None:
                 await finish(result, failed)
                 await call_each(rest, event, failed)
             while True:
-                callback = connection._on_message
-                if not self._items or callback is None:
+                if self._plain:
+                    await call_with_each(self, connection, failed)
+                callbacks = as_tuple(connection._on_message)
+                if not (self.queue and callbacks):
                     if self._last:
                         self.clear()  # the last callback has gone: for nobody
                         break
                     await self._park()
                     continue
-                data = self._items.popleft()  # as `take` does, and what follows as `call_each`: it is for each message
-                self._size -= len(data)
-                if connection._pauses and not self._last:
-                    self._resume()
-                event = make_event(connection, data) if plain else connection._event_of(data)
-                if event is None:
-                    continue
-                if type(callback) is tuple:
-                    await call_each(callback, event, failed)
-                    continue
-                try:
-                    result = callback(event)
-                    if type(result) is CoroutineType or must_run(result):
-                        await result
-                except Exception as error:
-                    failed(error)
-                except asyncio.CancelledError as error:
-                    cancelled(error, failed)
+                event = connection._event_of(self.take())
+                if event is not None:
+                    await call_each(callbacks, event, failed)
         except asyncio.CancelledError:
             # Cancelled from outside: a connection whose messages nobody takes any more must not stay open.
             self.clear()
@@ -186,7 +166,7 @@ class Inbox:
         self._wake()
         if self.delivers and self._connection._on_message is None:
             self.clear()
-        return self.delivers and bool(self._items)
+        return self.delivers and bool(self.queue)
 
     def release(self) -> None:
         """The close event fires: what is left is for a reader, and the connection, which holds this, is let go."""
@@ -196,15 +176,16 @@ class Inbox:
 
     async def get(self) -> str | bytes | None:
         """The next message, None where no more will come. Being cancelled loses nothing."""
-        while not self._items:
+        while not self.queue:
             if self._last:
                 return None
             await self._park()
         return self.take()
 
-    def take_at_once(self) -> str | bytes | None:
-        """The next message where one is there and nobody else waits for it; None where `get` must see."""
-        return self.take() if self._items and self.pulled and self._parked is None else None
+    def pull(self) -> None:
+        """A reader takes the messages from now on."""
+        self.pulled = True
+        self.queue.pulled = self._plain
 
     @property
     def unwanted(self) -> bool:

@@ -14,7 +14,10 @@ from collections.abc import Callable, Generator
 from contextvars import Context
 from typing import Any
 
+from ..transports import native
 
+
+@native.twin
 class Parking:
     """One wait of one task. What it has of asyncio's futures is what tasks use of them."""
 

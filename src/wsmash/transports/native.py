@@ -23,6 +23,7 @@ from .tls import TLSPump
 logger = logging.getLogger("wsmash")
 
 F = TypeVar("F", bound=Callable[..., Any])
+"""Functions, and classes, which are called too."""
 
 VARIABLE = "WSMASH_ENGINE"
 """The environment variable that chooses: "native", "portable", or "auto" for the native one wherever it runs."""
@@ -104,9 +105,21 @@ def shortened(send: F) -> F:
     return functools.update_wrapper(_engine.shortened(send), send)  # type: ignore[return-value]
 
 
+def twin(pure: F) -> F:
+    """A class or function, or in its place the engine's of the same name, which does the same."""
+    return pure if _engine is None else getattr(_engine, pure.__name__)  # type: ignore[no-any-return]
+
+
 def maker_of(event: F) -> F:
     """What the engine makes a message's event with; its class itself where there is no engine."""
     return event if _engine is None else _engine.make_event  # type: ignore[no-any-return]
+
+
+def shortened_next(following: F) -> F:
+    """The same for the method `__anext__`."""
+    if _engine is None:
+        return following
+    return functools.update_wrapper(_engine.shortened_next(following), following)  # type: ignore[return-value]
 
 
 def take_shortcuts(**what: Any) -> None:

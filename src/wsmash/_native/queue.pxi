@@ -1,0 +1,269 @@
+# Messages that wait: the twin of `runtime/queue.py`, and a reader's short way to them.
+
+cdef extern from *:
+    """
+    /* How an iterator ends without a traceback, which would cost more than the rest of it. */
+    #define end_iteration() return NULL
+    """
+    void end_iteration() noexcept
+    void PyErr_SetObject(PyObject *type, PyObject *value) noexcept
+    PyObject *PyExc_StopIteration
+    bint PyCoro_CheckExact(object)
+    int PyIter_Send(object iterator, object sent, PyObject **result) except -1
+    int PYGEN_NEXT
+
+
+cdef object NOTHING = iter(())
+"""An iterator at its end."""
+
+
+@cython.final
+cdef class Queue:
+    """Messages in the order they came."""
+
+    cdef list _messages
+    cdef Py_ssize_t _at         # of the oldest one
+    cdef Py_ssize_t _count      # how many wait
+    cdef public Py_ssize_t size
+    cdef public bint pulled
+    cdef readonly Py_ssize_t few
+
+    def __init__(self, Py_ssize_t few):
+        self._messages = []
+        self.few = few
+
+    def __len__(self):
+        return self._count
+
+    cpdef put(self, messages, Py_ssize_t size):
+        """Add messages, of so many bytes together."""
+        self._messages += messages
+        self._count = len(self._messages) - self._at
+        self.size += size
+
+    cpdef take(self):
+        """The oldest one."""
+        if not self._count:
+            raise IndexError("no message waits")
+        data = self._messages[self._at]
+        self._messages[self._at] = None
+        self._at += 1
+        self._count -= 1
+        self.size -= len(data)
+        if not self._count:
+            self._messages.clear()
+            self._at = 0
+        elif self._at >= 256:
+            del self._messages[: self._at]
+            self._at = 0
+        return data
+
+    cpdef clear(self):
+        """Forget all of them."""
+        self._messages = []
+        self._at = self._count = self.size = 0
+
+
+@cython.final
+cdef class CallWithEach:
+    """Call a connection's one message callback with each message that waits, and await what it returns."""
+
+    cdef object _inbox
+    cdef object _connection
+    cdef object _failed
+
+    def __init__(self, inbox, connection, failed):
+        self._inbox = inbox
+        self._connection = connection
+        self._failed = failed
+
+    def __await__(self):
+        cdef Shortcuts shortcuts = _shortcuts
+        cdef Queue queue = self._inbox.queue
+        cdef PyObject *slots = <PyObject *>self._connection
+        cdef PyObject *given
+        event = None
+        while queue._count:
+            callback = <object>slot_of(slots, shortcuts.message)
+            if callback is None or type(callback) is tuple:
+                return
+            data = queue.take()
+            if queue._count <= queue.few and slot_of(slots, shortcuts.pauses) != shortcuts.zero:
+                self._inbox.resume()
+            event = event_again(event, slots, data)
+            data = None
+            try:
+                result = callback(event)
+                if PyCoro_CheckExact(result):
+                    if PyIter_Send(result, None, &given) == PYGEN_NEXT:
+                        first = <object>given
+                        Py_DECREF(first)
+                        yield from _rest(result, first)
+                    else:
+                        Py_DECREF(<object>given)
+                elif shortcuts.must_run(result):
+                    yield from result.__await__()
+            except Exception as error:
+                self._failed(error)
+            except CancelledError as error:
+                shortcuts.cancelled(error, self._failed)
+
+
+call_with_each = CallWithEach
+
+
+def _rest(coroutine, waits_for):
+    """What `yield from` does after a coroutine's first step (PEP 380)."""
+    try:
+        while True:
+            try:
+                sent = yield waits_for
+            except GeneratorExit:
+                coroutine.close()
+                raise
+            except BaseException as error:
+                waits_for = coroutine.throw(error)
+            else:
+                waits_for = coroutine.send(sent)
+    except StopIteration:
+        return
+
+
+cdef event_again(event, PyObject *connection, data):
+    """The event of a message: the last one's, where nobody has kept that."""
+    cdef Shortcuts shortcuts = _shortcuts
+    if event is None or Py_REFCNT(event) > 1:
+        return make_event_of(connection, data)
+    set_slot(<PyObject *>event, shortcuts.data, <PyObject *>data)
+    set_slot(<PyObject *>event, shortcuts.json, <PyObject *>None)
+    return event
+
+
+cdef class AtOnce:
+    """What needs no waiting when it is awaited: the twin of that in `runtime/actions.py`."""
+
+    def __await__(self):
+        return NOTHING
+
+
+@cython.final
+@cython.freelist(16)
+cdef class Parking:
+    """Where a task waits for messages: the twin of that in `runtime/parking.py`."""
+
+    cdef public bint _asyncio_future_blocking
+    cdef object _loop
+    cdef object _resume
+    cdef object _context
+    cdef bint _yielded
+    cdef bint _done
+    cdef bint _cancelled
+
+    def __cinit__(self, loop):
+        self._loop = loop
+
+    def wake(self):
+        """Let the task go on in the next turn."""
+        if not self._done:
+            self._done = True
+            if self._resume is not None:
+                self._loop.call_soon(self._resume, self, context=self._context)
+
+    def wake_at_once(self):
+        """Let the task go on now."""
+        if self._done or self._resume is None or self._context is None or current_task(self._loop) is not None:
+            self.wake()
+            return
+        self._done = True
+        PyContext_Enter(self._context)
+        try:
+            self._resume(self)
+        finally:
+            PyContext_Exit(self._context)
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self._yielded:
+            self.result()
+            end_iteration()
+        self._yielded = self._asyncio_future_blocking = True
+        return self
+
+    def get_loop(self):
+        return self._loop
+
+    def add_done_callback(self, callback, *, context=None):
+        self._resume = callback
+        self._context = context
+
+    def remove_done_callback(self, callback):
+        self._resume = None
+        return 1
+
+    def cancel(self, msg=None):
+        if self._done:
+            return False
+        self._cancelled = True
+        self.wake()
+        return True
+
+    def cancelled(self):
+        return self._cancelled
+
+    def done(self):
+        return self._done
+
+    def result(self):
+        if self._cancelled:
+            raise CancelledError
+
+
+@cython.final
+@cython.freelist(16)
+cdef class Ready:
+    """An awaitable that needs no waiting."""
+
+    cdef object _data
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        PyErr_SetObject(PyExc_StopIteration, <PyObject *>self._data)
+        end_iteration()
+
+
+def shortened_next(slow):
+    """The method `__anext__` of a connection, with a short way before it: where a message waits it is there at once."""
+    def __anext__(self):
+        cdef Shortcuts shortcuts = _shortcuts
+        cdef PyObject *inbox
+        cdef PyObject *queue
+        cdef Ready ready
+        if shortcuts is not None and isinstance(self, shortcuts.connection):
+            inbox = slot_of(<PyObject *>self, shortcuts.inbox)
+            if type(<object>inbox) is shortcuts.inbox_type:
+                queue = slot_of(inbox, shortcuts.queue)
+                if (
+                    (<Queue>queue).pulled
+                    and (<Queue>queue)._count
+                    and slot_of(inbox, shortcuts.parked) == <PyObject *>None
+                ):
+                    ready = Ready.__new__(Ready)
+                    ready._data = (<Queue>queue).take()
+                    if (<Queue>queue)._count <= (<Queue>queue).few and (
+                        slot_of(<PyObject *>self, shortcuts.pauses) != shortcuts.zero
+                    ):
+                        (<object>inbox).resume()
+                    return ready
+        return slow(self)
+
+    return __anext__
