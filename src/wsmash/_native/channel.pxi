@@ -254,7 +254,6 @@ cdef class Channel(Output):
             self.arrived_in_place(<size_t>count, room, start)
         else:
             self.arrived(start, <size_t>count)
-        wake_inbox(engine)
         return 0
 
     cdef int received_at_now(self) except -1:
@@ -379,6 +378,7 @@ cdef class Channel(Output):
                     and slot_of(connection, shortcuts.bucket) == <PyObject *>None
                 ):
                     if inbox != <PyObject *>None:
+                        self.leave_context()  # the task that is filled goes on in its own
                         if put_in_inbox(self._engine, <object>inbox, data):
                             return 0
                     elif callback != <PyObject *>None and type(<object>callback) is not tuple:
@@ -431,7 +431,6 @@ cdef class Channel(Output):
                 self.deliver(tail, size)
             finally:
                 free(tail)
-            wake_inbox(self._engine)
         if not (self._more or self._paused or self._closing or self._gone):
             if self._ended:
                 self.end()

@@ -136,7 +136,6 @@ cdef class Engine:
     cdef Py_ssize_t _size
     cdef Py_ssize_t _room       # messages that it still takes
     cdef Py_ssize_t _space      # and bytes
-    cdef object _filled         # the inbox that got some, whose task is to go on
 
     def __cinit__(self):
         self._reactor.epoll = -1

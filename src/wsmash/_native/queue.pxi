@@ -139,11 +139,28 @@ cdef event_again(event, PyObject *connection, data):
     return event
 
 
-cdef class AtOnce:
-    """What needs no waiting when it is awaited: the twin of that in `runtime/actions.py`."""
+@cython.final
+cdef class Finished:
+    """The outcome of every action that needs no waiting: the twin of that in `runtime/actions.py`."""
 
     def __await__(self):
         return NOTHING
+
+    def send(self, value):
+        raise StopIteration
+
+    def throw(self, typ, val=None, tb=None):
+        raise typ if isinstance(typ, BaseException) else val or typ()
+
+    def close(self):
+        """There is nothing to close."""
+
+    def done(self):
+        """Always."""
+        return True
+
+    def __repr__(self):
+        return "<Action done>"
 
 
 @cython.final

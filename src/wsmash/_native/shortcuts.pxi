@@ -152,10 +152,10 @@ cdef int call_back(Channel channel, PyObject *connection, object callback, objec
 
 
 cdef bint put_in_inbox(Engine engine, inbox, data) except -1:
-    """Keep a message for an inbox, which gets all that one read brings at once; False where it must see each."""
+    """Keep a message for an inbox, which gets what one read brings at once; False where it must see each."""
     if engine._inbox is None:
         engine._room, engine._space = inbox.room()
-        if engine._room <= 0:
+        if engine._room <= 0 or engine._space <= 0:
             return False
         engine._inbox = inbox
     engine._messages.append(data)
@@ -166,21 +166,12 @@ cdef bint put_in_inbox(Engine engine, inbox, data) except -1:
 
 
 cdef int fill_inbox(Engine engine) except -1:
-    """Put into the inbox what was kept for it."""
+    """Put into the inbox what was kept for it; its task, where it waits, works that off now."""
     if engine._inbox is not None:
         inbox, engine._inbox = engine._inbox, None
         messages, engine._messages = engine._messages, []
         size, engine._size = engine._size, 0
-        inbox.put_many(messages, size)
-        engine._filled = inbox
-    return 0
-
-
-cdef int wake_inbox(Engine engine) except -1:
-    """Let the task of the inbox that was filled go on."""
-    if engine._filled is not None:
-        inbox, engine._filled = engine._filled, None
-        inbox.wake_at_once()
+        inbox.fill(messages, size)
     return 0
 
 

@@ -121,21 +121,15 @@ _NOTHING = cast(Generator[Any, Any, None], iter(()))
 
 
 @native.twin
-class AtOnce:
-    """What needs no waiting when it is awaited."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return _NOTHING
-
-
-class _Finished(AtOnce, Action[None]):
+class Finished(Action[None]):
     """The outcome of every action that needs no waiting; there is one such object."""
 
     __slots__ = ()
 
     _runs = None
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return _NOTHING
 
     def send(self, value: Any) -> Any:
         raise StopIteration
@@ -154,6 +148,9 @@ class _Finished(AtOnce, Action[None]):
         return "<Action done>"
 
 
+Action.register(Finished)  # the engine's inherits nothing
+
+
 class Count(int, Action[int]):
     """How many connections took a broadcast: a number at once, which may also be awaited for itself."""
 
@@ -164,7 +161,7 @@ class Count(int, Action[int]):
         return int(self)
 
 
-DONE = _Finished()
+DONE = Finished()
 
 
 def finished_with(error: BaseException) -> Pending[Any]:

@@ -9,7 +9,7 @@ are run by one task, started by the first message and parked between bursts.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from ..constants import CloseCode
@@ -50,19 +50,26 @@ class Inbox:
         """Take a message in, and pause reading when that fills the inbox."""
         if self.full and not self._waits:
             self._discard()
-        else:
-            self.put_many((data,), len(data))
-            self._wake()
+            return
+        self.queue.put((data,), len(data))
+        self._wake()
+        if self.full and self._waits:
+            self._connection._pause_for_inbox()
 
-    def put_many(self, messages: Iterable[str | bytes], size: int) -> None:
-        """Take messages in, `size` bytes in all, for which but the last there was `room`; `wake_at_once` follows."""
+    def fill(self, messages: list[str | bytes], size: int) -> None:
+        """Take messages in, `size` bytes in all, for which but the last there was `room`; for the engine.
+
+        Who waits for them goes on within this call, and reading pauses where that leaves too many.
+        """
         self.queue.put(messages, size)
+        if self._parked is not None:
+            self._parked.wake_at_once()
         if self.full and self._waits:
             self._connection._pause_for_inbox()
 
     def room(self) -> tuple[int, int]:
         """How many messages, and how many bytes, may come before it is full; none where they may be discarded."""
-        if self.full or not self._waits:
+        if not self._waits:
             return 0, 0
         return self._connection._owner.options.max_queue - len(self.queue), MAX_BYTES - self.queue.size
 
@@ -103,11 +110,6 @@ class Inbox:
     def _wake(self) -> None:
         if self._parked is not None:
             self._parked.wake()
-
-    def wake_at_once(self) -> None:
-        """Let who waits for messages go on, within this call: for the engine, when it has worked a read off."""
-        if self._parked is not None:
-            self._parked.wake_at_once()
 
     async def _park(self) -> None:
         self._parked = Parking(self._connection._owner.environment.loop)
