@@ -14,6 +14,7 @@ import sys
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from socket import socket
 from typing import Any, TypeVar
 
@@ -46,16 +47,25 @@ def _load() -> tuple[Any, Any, str]:
         return None, None, f"it stands on Linux' epoll, and this is {sys.platform}"
     if sys.implementation.name != "cpython":
         return None, None, f"it is an extension of CPython, and this is {sys.implementation.name}"
-    if not getattr(sys, "_is_gil_enabled", bool)() and hasattr(sys, "_is_gil_enabled"):
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():  # asked for since 3.13; there was no other way before
         return None, None, "this interpreter runs without its global lock"
     try:
         from .._native import codec, engine  # noqa: PLC0415  # whether it can be imported is what is asked here
     except ImportError as error:
         if find_spec("wsmash._native.engine") is None:
-            return None, None, "it was not built: no C compiler was found when the package was installed"
+            return None, None, f"it was not built: {_what_was_missing()}"
         logger.warning("the native engine cannot be loaded, and the portable one runs in its place: %s", error)
         return None, None, f"it cannot be loaded: {error}"
     return codec, engine, ""
+
+
+def _what_was_missing() -> str:
+    """What `setup.py` wrote down in place of the modules."""
+    note = Path(__file__).parents[1] / "_native" / f"unbuilt.{sys.implementation.cache_tag}.txt"
+    try:
+        return note.read_text(encoding="utf-8").strip()
+    except OSError:
+        return "WSMASH_BUILD=pure left it out, or nothing was built for this Python"
 
 
 codec, _engine, missing = _load()
