@@ -11,6 +11,7 @@ if ! "$folder/bin/python" -c '' 2>/dev/null; then
     "$python" -m venv --clear "$folder"
 fi
 pip() { "$folder/bin/python" -m pip --quiet --disable-pip-version-check install "$@"; }
+sh tools/install_compiler.sh "$folder/bin/python"
 pip 'pip>=25.1' # the first that knows dependency groups
 pip --editable . --group "$group"
 touch "$folder/ready"

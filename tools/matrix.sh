@@ -16,6 +16,7 @@ for version in 3.11 3.12 3.13 3.14; do
     if [ ! ".venv-$version/ready" -nt pyproject.toml ]; then
         env -u PYTHON sh tools/make_venv.sh ".venv-$version" test "$version" || { failed="$failed $version"; continue; }
     fi
+    sh tools/build_native.sh ".venv-$version" || { failed="$failed $version"; continue; }
     ".venv-$version/bin/python" -m pytest --ignore tests/browser "$@" || failed="$failed $version"
 done
 [ -z "$failed" ] || { echo "failed on:$failed"; exit 1; }
