@@ -3,27 +3,28 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+WHEEL := .venv-wheel
 ARGS :=
 
-.PHONY: help run test matrix bench conformance lint types peers clean
+.PHONY: help run test matrix bench conformance lint types native wheel packages peers clean
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1 	/p' Makefile
 
-run: $(READY) ## the chat of examples/chat on http://localhost:8080/
+run: native ## the chat of examples/chat on http://localhost:8080/
 	@$(BIN)/python examples/chat $(ARGS)
 
-test: lint types peers ## lint, types and all tests
+test: lint types native peers ## lint, types and all tests
 	$(BIN)/python -m pytest $(ARGS)
 
 matrix: $(READY) peers ## the tests on the other Pythons found, without browsers
 	@sh tools/matrix.sh $(ARGS)
 
-bench: $(READY) ## the echo rate beside another package's
+bench: native ## the echo rate beside another package's
 	@$(BIN)/python benchmarks/echo.py $(ARGS)
 
-conformance: $(READY) ## all cases of the Autobahn test suite, both roles; writes docs/conformance.md
+conformance: native ## all cases of the Autobahn test suite, both roles; writes docs/conformance.md
 	@$(BIN)/python tests/conformance/run.py $(ARGS)
 
 lint: $(READY) ## ruff, the layers, and whether what is written by tools is what the code says
@@ -35,11 +36,21 @@ lint: $(READY) ## ruff, the layers, and whether what is written by tools is what
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy
 
+native: $(READY) ## the native modules in place, where what they are made of has changed
+	@sh tools/build_native.sh $(VENV)
+
+wheel: ## in dist/: the source distribution, and a manylinux wheel for each Python found, or for VERSIONS='3.11 3.12'
+	@sh tools/make_wheels.sh $(VERSIONS)
+
+packages: wheel ## installs what is in dist/, with compilers and without, as users would
+	@$(WHEEL)/bin/python tools/try_install.py $(ARGS)
+
 peers:
 	@sh tools/install_peers.sh
 
 clean: ## take away what was built and installed, the virtual environments too
-	rm -rf .venv .venv-* build dist src/*.egg-info tests/interop/node/node_modules .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build dist src/*.egg-info src/wsmash/_native/*.so src/wsmash/_native/unbuilt.* \
+		tests/interop/node/node_modules .mypy_cache .ruff_cache .hypothesis
 
 $(READY): pyproject.toml tools/make_venv.sh
 	@sh tools/make_venv.sh $(VENV)
