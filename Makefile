@@ -21,8 +21,10 @@ test: lint types native peers ## lint, types and all tests
 matrix: $(READY) peers ## the tests on the other Pythons found, without browsers
 	@sh tools/matrix.sh $(ARGS)
 
-bench: native ## the echo rate beside another package's
-	@$(BIN)/python benchmarks/echo.py $(ARGS)
+bench: .venv-bench/ready ## the package beside its peers, some 20 minutes; writes docs/benchmarks.md; less with ARGS=--help
+	@sh tools/build_native.sh .venv-bench
+	@sh tools/install_peers.sh npm
+	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
 conformance: native ## all cases of the Autobahn test suite, both roles; writes docs/conformance.md
 	@$(BIN)/python tests/conformance/run.py $(ARGS)
@@ -51,6 +53,9 @@ peers:
 clean: ## take away what was built and installed, the virtual environments too
 	rm -rf .venv .venv-* build dist src/*.egg-info src/wsmash/_native/*.so src/wsmash/_native/unbuilt.* \
 		tests/interop/node/node_modules .mypy_cache .ruff_cache .hypothesis
+
+.venv-bench/ready: pyproject.toml tools/make_venv.sh
+	@sh tools/make_venv.sh .venv-bench bench
 
 $(READY): pyproject.toml tools/make_venv.sh
 	@sh tools/make_venv.sh $(VENV)
