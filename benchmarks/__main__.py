@@ -3,6 +3,9 @@
     make bench                                         every row; writes docs/benchmarks.md and docs/benchmarks.svg
     make bench ARGS=--quick                            every row once and briefly; writes to build/bench
     make bench ARGS='--rows echo-one tls-*'            some rows; writes to build/bench
+    make bench ARGS=--list                             the names of the rows
+
+Ctrl-C ends it early, and shows the rows that are done.
 
 WSMASH_ENGINE chooses the product's engine, BENCH_TOOLS the folder of the load
 generators.
@@ -16,7 +19,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -119,10 +122,12 @@ def main() -> None:
         return
     plan, seconds = plan_of(wanted)
     print(machine := description(), flush=True)
-    with prepared() as folder:
-        outcomes = list(measure_all(rows, plan, Runs(cores(), seconds, folder)))
+    outcomes: list[Outcome] = []
+    with prepared() as folder, suppress(KeyboardInterrupt):
+        for outcome in measure_all(rows, plan, Runs(cores(), seconds, folder)):
+            outcomes.append(outcome)  # noqa: PERF402  # what was measured before Ctrl-C is shown
     print("\n".join(["", all_peers(outcomes), "", all_targets(outcomes), "", verdicts(outcomes)]))
-    is_whole = len(rows) == len(ROWS) and plan.rounds >= DEFAULT.rounds
+    is_whole = len(outcomes) == len(ROWS) and plan.rounds >= DEFAULT.rounds
     write(document(outcomes, plan, seconds, machine), outcomes, DOCS if is_whole else BUILT)
 
 
