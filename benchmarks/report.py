@@ -100,7 +100,7 @@ def verdicts(outcomes: Sequence[Outcome]) -> str:
         "Short of their target:": [_said(*each) for each in found if not each[1].is_met],
         "Not measured:": [f"{outcome.row.name}: {judged.reason}" for outcome, judged in every if not judged.values],
         f"Not quotable, for a spread above {MOST_SPREAD:.0%} or fewer than {FEWEST_ROUNDS} rounds:": [
-            f"{_said(outcome, judged)} ({len(judged.values)} rounds, spread {judged.spread:.0%})"
+            f"{_said(outcome, judged)} (rounds: {len(judged.values)}, spread: {judged.spread:.0%})"
             for outcome, judged in found
             if not judged.is_quotable
         ],
