@@ -19,7 +19,7 @@ FLAGS = ["-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-sanitiz
 def compiler(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The C compiler with sanitizers, where both are there."""
     found = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
-    if found is None:
+    if found is None or shutil.which(found.split()[0]) is None:
         pytest.skip("there is no C compiler")
     command = [*found.split(), "-fsanitize=address,undefined"]
     probe = tmp_path_factory.mktemp("probe") / "probe.c"
