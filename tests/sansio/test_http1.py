@@ -1,5 +1,6 @@
 """Heads taken apart behind a strict check, heads written, and the bodies of refusals."""
 
+import httptools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,6 +128,33 @@ def test_bad_header_lines(line: bytes) -> None:
 def test_each_control_character(code: int) -> None:
     """Every control character but the tab is refused in a value (hostile case 9)."""
     assert status_of(request_with(b"X: a" + bytes([code]) + b"b")) == 400
+
+
+class Pairs:
+    """What llhttp reads."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[bytes, bytes]] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.found.append((name, value.strip(b" \t")))
+
+
+PARTS = st.sampled_from([b"A", b"b-C", b":", b": ", b" ", b"\t", b",", b"\x85", b"\xff", b'"', b"x"])
+LINES = st.lists(PARTS).map(b"".join)
+
+
+@given(st.lists(LINES))
+def test_headers_are_those_that_llhttp_reads(lines: list[bytes]) -> None:
+    """Of a head that passes, names and values are what llhttp takes them for."""
+    head = request_with(*lines)
+    try:
+        pairs = parse_request(head).headers.pairs
+    except BadHead:
+        return
+    llhttp = Pairs()
+    httptools.HttpRequestParser(llhttp).feed_data(head)
+    assert [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs] == llhttp.found
 
 
 def test_opaque_values() -> None:

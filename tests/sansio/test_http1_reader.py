@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsmash.sansio import http1
-from wsmash.sansio.http1 import BadHead, HeadLimits, HeadReader
+from wsmash.sansio.http1 import BadHead, HeadLimits, HeadReader, parse_request, whole_head
 
 LIMITS = HeadLimits(max_headers=128, max_header_line=8192, max_head_size=65536)
 SMALL = HeadLimits(max_headers=3, max_header_line=20, max_head_size=50)
@@ -186,3 +186,32 @@ def test_every_split_has_the_same_outcome(data: bytes, cuts: list[int], request:
         expected = outcome([data], limits, request=request)
         assert outcome(pieces, limits, request=request) == expected
         assert outcome(bytewise(data), limits, request=request) == expected
+
+
+def test_a_head_in_one_read() -> None:
+    """What one read brings whole is taken without a reader, up to each limit and not beyond it."""
+    limits = HeadLimits(max_headers=3, max_header_line=len(UPGRADE), max_head_size=len(UPGRADE))
+    assert whole_head(UPGRADE + b"rest\r\n\r\n", limits) == (UPGRADE, b"rest\r\n\r\n")
+    for name in limits._fields:
+        assert whole_head(UPGRADE, limits._replace(**{name: getattr(limits, name) - 1})) is None
+    for data in (b"", b"\r\n\r\n", UPGRADE[:-1], b"\r\n" + UPGRADE, UPGRADE.replace(b"a\r\n", b"a\n")):
+        assert whole_head(data, limits) is None
+
+
+@given(st.lists(PIECES).map(b"".join), st.sampled_from([LIMITS, SMALL]))
+def test_a_head_in_one_read_is_judged_alike(data: bytes, limits: HeadLimits) -> None:
+    """With a reader or without one, the same head is found, or it is refused in the same words."""
+    data = b"GET / HTTP/1.1\r\n" + data + b"\r\n\r\n"
+    found = whole_head(data, limits)
+    if found is not None:
+        assert judged(*found) == judged(*outcome([data], limits))
+
+
+def judged(head: object, rest: object) -> tuple[object, ...]:
+    """What becomes of a head that was found, or of a refusal."""
+    if isinstance(head, bytes):
+        try:
+            parse_request(head)
+        except BadHead as error:
+            return (error.status, error.text)
+    return (head, rest)

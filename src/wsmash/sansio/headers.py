@@ -8,7 +8,7 @@ handshake on the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from ..grammar import OWS, HeaderPairs, is_field_value, is_token, shown
@@ -33,10 +33,11 @@ class Headers(Mapping[str, str]):
     __slots__ = ("_pairs", "_values")
 
     def __init__(self, headers: HeaderPairs = ()) -> None:
-        self._pairs = _pairs(headers)
-        self._values: dict[str, list[str]] = {}
+        self._pairs = tuple(headers) if type(headers) is list else _pairs(headers)
+        self._values: dict[str, tuple[str, ...]] = {}
         for name, value in self._pairs:
-            self._values.setdefault(name.lower(), []).append(value)
+            folded = name.lower()
+            self._values[folded] = (*self._values[folded], value) if folded in self._values else (value,)
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -48,7 +49,7 @@ class Headers(Mapping[str, str]):
 
     def get_all(self, name: str) -> tuple[str, ...]:
         """The value of each line of this name, in order."""
-        return tuple(self._values.get(name.lower(), ()))
+        return self._values.get(name.lower(), ())
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._values
@@ -71,7 +72,7 @@ class Headers(Mapping[str, str]):
         }
 
     def __hash__(self) -> int:
-        return hash(frozenset((name, tuple(values)) for name, values in self._values.items()))
+        return hash(frozenset(self._values.items()))
 
     def __repr__(self) -> str:
         pairs = (f"({name!r}, {'***' if name.lower() in _SECRET else value!r})" for name, value in self._pairs)
@@ -98,14 +99,20 @@ def checked_pairs(headers: HeaderPairs) -> tuple[tuple[str, str], ...]:
 
 def holds_token(values: Iterable[str], token: str) -> bool:
     """Whether a comma list holds this token, in any case and as a whole (hostile case 11)."""
-    return any(element.strip(OWS).lower() == token for value in values for element in value.split(","))
+    for value in values:
+        for element in value.split(","):
+            if element.strip(OWS).lower() == token:
+                return True
+    return False
 
 
-def parse_tokens(values: Iterable[str]) -> tuple[str, ...]:
+def parse_tokens(values: Sequence[str]) -> tuple[str, ...]:
     """The tokens of a comma list such as `Sec-WebSocket-Protocol`, which may be spread over several lines.
 
     Empty elements are skipped (RFC 9110 5.6.1.2).
     """
+    if not values:
+        return ()
     found = tuple(_elements(values))
     for element in found:
         if not is_token(element):
@@ -113,7 +120,7 @@ def parse_tokens(values: Iterable[str]) -> tuple[str, ...]:
     return found
 
 
-def parse_extensions(values: Iterable[str]) -> tuple[Extension, ...]:
+def parse_extensions(values: Sequence[str]) -> tuple[Extension, ...]:
     """The elements of `Sec-WebSocket-Extensions` (RFC 6455 9.1).
 
     A quoted value must be a token once it is unquoted, and no token holds a
@@ -121,6 +128,8 @@ def parse_extensions(values: Iterable[str]) -> tuple[Extension, ...]:
     they are quoted, takes valid text apart rightly and leaves an unfinished
     quotation, which is refused, of all other.
     """
+    if not values:
+        return ()
     found = tuple(_extension(element) for element in _elements(values, most=MAX_EXTENSIONS))
     if len(found) > MAX_EXTENSIONS:
         raise ValueError(f"more than {MAX_EXTENSIONS} extensions")

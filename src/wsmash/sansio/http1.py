@@ -35,6 +35,7 @@ KEPT_BODY: Final = 4096
 # RFC 9110 5.5: a field value is tabs, visible characters, spaces and opaque
 # bytes from 0x80 on. What no line may hold is all the rest.
 _LINE_BYTES: Final = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
+_NO_START: Final = (b"", b" ", b"\t")
 _TARGET_BYTES: Final = bytes(set(range(0x21, 0x7F)) - {ord("#")})
 
 # Their values decide who may connect, so they have one reading or none (hostile case 8).
@@ -169,6 +170,22 @@ class HeadReader:
             raise BadHead(431, f"the head is above {limits.max_head_size} bytes (max_head_size)")
 
 
+def whole_head(data: bytes, limits: HeadLimits) -> tuple[bytes, bytes] | None:
+    """A request's head and what follows it, where one read brought all of it and it cannot break a limit.
+
+    None leaves it to a `HeadReader`: whatever that refuses and this lets pass,
+    `parse_request` refuses in the same words.
+    """
+    end = data.find(b"\r\n\r\n")
+    size = end + 4
+    if end <= 0 or size > limits.max_header_line or size > limits.max_head_size or data[0] == 0x0D:
+        return None
+    lines = data.count(b"\n", 0, end)
+    if lines > limits.max_headers or lines != data.count(b"\r\n", 0, end):
+        return None
+    return data[:size], data[size:]
+
+
 class BodyReader:
     """Reads the body of an answer that is not a 101, whatever delimits it, and keeps its start."""
 
@@ -211,17 +228,16 @@ def parse_request(head: bytes) -> ParsedHead:
     Raises:
         BadHead: with the status to answer, if it is not HTTP/1.0 or HTTP/1.1, is malformed or announces a body.
     """
-    first = _strict_lines(head)[0]
-    method, target = _request_line(first)
-    found = _Collector()
-    parser = httptools.HttpRequestParser(found)
-    found.run(parser, head)
-    headers = _headers(found.pairs)
+    first, *lines = _strict_lines(head)
+    method, target, version = _request_line(first)
+    judge = _Judge()
+    judge.run(httptools.HttpRequestParser(judge), head)
+    headers = _headers(lines)
     # No body: hostile case 15. A server that would skip one had to know where it ends.
     lengths = headers.get_all("Content-Length")
     if "Transfer-Encoding" in headers or len(lengths) > 1 or any(length.strip("0") for length in lengths):
         raise BadHead(400, "a request with a body is not served here")
-    return ParsedHead(method, target, 0, "", parser.get_http_version(), headers)
+    return ParsedHead(method, target, 0, "", version, headers)
 
 
 def parse_response(head: bytes) -> ParsedHead:
@@ -230,17 +246,17 @@ def parse_response(head: bytes) -> ParsedHead:
     Raises:
         BadHead: if it is not HTTP/1.0 or HTTP/1.1, or malformed.
     """
-    first = _strict_lines(head)[0]
+    first, *lines = _strict_lines(head)
     if not first.startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")):
         raise BadHead(400, f"the answer is not HTTP/1.1: {shown(first)}")
-    found = _Collector()
-    parser = httptools.HttpResponseParser(found)
-    found.run(parser, head)
+    judge = _ResponseJudge()
+    parser = httptools.HttpResponseParser(judge)
+    judge.run(parser, head)
     status = parser.get_status_code()
     if not 100 <= status <= 599:
         raise BadHead(400, f"the answer's status is not 100 to 599 (RFC 9110 15): {shown(first)}")
-    reason = found.reason.decode("latin-1").strip(OWS)
-    return ParsedHead(None, "", status, reason, parser.get_http_version(), _headers(found.pairs))
+    reason = judge.reason.decode("latin-1").strip(OWS)
+    return ParsedHead(None, "", status, reason, parser.get_http_version(), _headers(lines))
 
 
 def is_interim(head: ParsedHead) -> bool:
@@ -278,23 +294,21 @@ def encode_response(response: Response, *, head_only: bool = False, date: str | 
     return head + response.body if has_body and not head_only else head
 
 
-class _Collector:
-    """What llhttp found in one head."""
+def encode_upgrade(headers: Iterable[tuple[str, str]]) -> bytes:
+    """The head of a 101."""
+    return _encode("HTTP/1.1 101 Switching Protocols", headers)
 
-    __slots__ = ("complete", "pairs", "reason")
+
+class _Judge:
+    """Hears from llhttp whether a head is well-formed; its lines, which are strict, need no parser to come apart."""
+
+    __slots__ = ("complete",)
 
     def __init__(self) -> None:
         self.complete = False
-        self.pairs: list[tuple[bytes, bytes]] = []
-        self.reason = b""
-
-    def on_status(self, reason: bytes) -> None:
-        self.reason = reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.pairs.append((name, value))
 
     def on_headers_complete(self) -> None:
+        """Called by llhttp."""
         self.complete = True
 
     def run(self, parser: httptools.HttpRequestParser | httptools.HttpResponseParser, head: bytes) -> None:
@@ -312,14 +326,30 @@ class _Collector:
             raise BadHead(400, "the head is not complete")
 
 
+class _ResponseJudge(_Judge):
+    """The same of an answer, and its reason phrase."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reason = b""
+
+    def on_status(self, reason: bytes) -> None:
+        """Called by llhttp."""
+        self.reason = reason
+
+
 def _strict_lines(head: bytes) -> list[bytes]:
     """The lines of one whole head, after the check that stands in front of llhttp."""
     if not head.endswith(b"\r\n\r\n"):
         raise BadHead(400, "the head is not complete")
     lines = head[:-4].split(b"\r\n")
-    _refuse_controls(b"".join(lines))
+    # Control characters are the ends of these lines and nothing else; to count them is to look at each byte once.
+    if len(head.translate(None, _LINE_BYTES)) != 2 * (len(lines) + 1):
+        _refuse_controls(b"".join(lines))
     for line in lines:
-        if not line or line[0] in b" \t":
+        if line[:1] in _NO_START:
             # RFC 9112 5.2: a continued line is obsolete, and a server refuses it.
             raise BadHead(400, "a header line starts with whitespace, or is empty")
     return lines
@@ -330,8 +360,8 @@ def _refuse_controls(line: bytes | bytearray) -> None:
         raise BadHead(400, f"the head holds the control character 0x{bad[0]:02X} (RFC 9110 5.5)")
 
 
-def _request_line(line: bytes) -> tuple[str, str]:
-    """Method and target of `method SP request-target SP HTTP-version` (RFC 9112 3)."""
+def _request_line(line: bytes) -> tuple[str, str, str]:
+    """Method, target and version of `method SP request-target SP HTTP-version` (RFC 9112 3)."""
     parts = line.split(b" ")
     if len(parts) != 3 or not all(parts):
         raise BadHead(400, "the request line is not method, target and version with a space between (RFC 9112 3)")
@@ -345,23 +375,28 @@ def _request_line(line: bytes) -> tuple[str, str]:
     # RFC 9112 3.2: a path, a whole URL, or "*" for OPTIONS and a host for CONNECT.
     if not (target.startswith(b"/") or b"://" in target or method in (b"OPTIONS", b"CONNECT")):
         raise BadHead(400, f"the target {shown(target)} is neither a path nor a URL (RFC 9112 3.2)")
-    return method.decode("latin-1"), target.decode("ascii")
+    return method.decode("latin-1"), target.decode("ascii"), version[5:].decode("ascii")
 
 
-def _headers(pairs: list[tuple[bytes, bytes]]) -> Headers:
-    # llhttp leaves the whitespace that follows a value (RFC 9112 5.1 does not count it).
-    headers = Headers([(name.decode("ascii"), value.decode("latin-1").strip(OWS)) for name, value in pairs])
-    for name, value in headers.pairs:
-        if value.isascii():
-            continue
-        if name.lower() in _ASCII_HEADERS or name.lower().startswith(_ASCII_PREFIX):
+def _headers(lines: list[bytes]) -> Headers:
+    """The headers in lines that llhttp has judged: a token, a colon, a value (RFC 9112 5)."""
+    pairs = []
+    for line in lines:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if not (colon and name.isascii()):
+            # No known head does this: it would be one that llhttp and this read in two ways.
+            raise BadHead(400, "a header line is not a name, a colon and a value (RFC 9112 5)")
+        # The whitespace around a value does not count.
+        pairs.append((name, value.strip(OWS)))
+        if not value.isascii() and (name.lower() in _ASCII_HEADERS or name.lower().startswith(_ASCII_PREFIX)):
             raise BadHead(400, f"the value of {name} is not ASCII")
-    return headers
+    return Headers(pairs)
 
 
 def _encode(first: str, headers: Iterable[tuple[str, str]]) -> bytes:
-    lines = [first, *(f"{name}: {value}" for name, value in headers)]
-    encoded = [line.encode("latin-1") for line in lines]
-    if bad := b"".join(encoded).translate(None, _LINE_BYTES):
+    lines = [first, *[f"{name}: {value}" for name, value in headers]]
+    head = "\r\n".join((*lines, "", "")).encode("latin-1")
+    if len(head.translate(None, _LINE_BYTES)) != 2 * (len(lines) + 1):
+        bad = "".join(lines).encode("latin-1").translate(None, _LINE_BYTES)
         raise ValueError(f"a head must not hold the control character 0x{bad[0]:02X} (RFC 9110 5.5)")
-    return b"\r\n".join((*encoded, b"", b""))
+    return head
