@@ -9,6 +9,7 @@ which RFC 9844 took out of URLs again: it means something to one machine only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 from unicodedata import category
@@ -124,6 +125,7 @@ def http_to_ws_url(url: str) -> str:
     return changed
 
 
+@lru_cache(maxsize=128)  # a server is asked for by few names, again and again; what is not valid is not kept
 def split_host(text: str) -> tuple[str, int | None]:
     """Take `host[:port]` apart, as URLs and the headers Host and Origin hold it (RFC 3986 3.2.2 and 3.2.3).
 

@@ -53,7 +53,7 @@ def request(method: str = "GET", target: str = "/chat", version: str = "1.1", **
 
 
 def refused(head: ParsedHead) -> Response:
-    response = check_request(head)
+    response = check_host(head) or check_request(head)
     assert response is not None
     assert len(response.body) < 500
     return response
@@ -232,7 +232,7 @@ def test_any_request(pairs: list[tuple[str, str]]) -> None:
     """Whatever the headers say, a request is refused with an answer, or accepted, and nothing raises."""
     head = ParsedHead("GET", "/", 0, "", "1.1", Headers([*REQUEST.items(), *pairs]))
     for each in (head, head._replace(headers=Headers(pairs))):
-        response = check_request(each)
+        response = check_host(each) or check_request(each)
         if response is None:
             response, _ = accept(each, ("a",), Deflate())
         assert encode_response(response)

@@ -1,14 +1,15 @@
 """The opening handshake of both sides: a head in, a head out (RFC 6455 4).
 
 A client builds its request with `build_request` and judges the answer with
-`check_response`. A server asks `is_upgrade`, then `check_request`, and answers
-with what `accept` gives. How heads travel is not known here.
+`check_response`. A server asks `check_host`, `is_upgrade`, then `check_request`,
+and answers with what `negotiate` gives. How heads travel is not known here.
 """
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha1
 from typing import Final, NamedTuple
@@ -54,7 +55,8 @@ class OpeningRequest(NamedTuple):
 
 def accept_key(key: str) -> str:
     """The answer to a key (RFC 6455 4.2.2, step 5.4)."""
-    return b64encode(sha1(key.encode("ascii") + GUID, usedforsecurity=False).digest()).decode("ascii")
+    digest = sha1(key.encode("ascii") + GUID, usedforsecurity=False).digest()
+    return b2a_base64(digest, newline=False).decode("ascii")
 
 
 def refuse_reserved(headers: Iterable[tuple[str, str]]) -> None:
@@ -220,8 +222,9 @@ def _failure(head: ParsedHead, what: str) -> HandshakeError:
 def is_upgrade(head: ParsedHead) -> bool:
     """Whether the request asks for a WebSocket, rightly or not; if it does not, it is plain HTTP."""
     headers = head.headers
-    upgrade, connection = headers.get_all("Upgrade"), headers.get_all("Connection")
-    return holds_token(upgrade, "websocket") and holds_token(connection, "upgrade")
+    return holds_token(headers.get_all("Upgrade"), "websocket") and holds_token(
+        headers.get_all("Connection"), "upgrade"
+    )
 
 
 def check_host(head: ParsedHead) -> Response | None:
@@ -247,12 +250,12 @@ def check_host(head: ParsedHead) -> Response | None:
 
 
 def check_request(head: ParsedHead) -> Response | None:
-    """The refusal of an upgrade that is not a valid opening handshake; None lets it pass (RFC 6455 4.2.1)."""
+    """The refusal of an upgrade, let pass by `check_host`, that is no valid opening handshake (RFC 6455 4.2.1)."""
     if head.version != "1.1":
         return Response(505, f"a WebSocket needs HTTP/1.1, and this is HTTP/{head.version}\n")
     if head.method != "GET":
         return Response(405, f"a WebSocket is opened with GET, not {head.method}\n", [("Allow", "GET")])
-    return check_host(head) or _refused_version(head) or _refused_key(head) or _refused_lists(head)
+    return _refused_version(head) or _refused_key(head) or _refused_lists(head)
 
 
 def accept(
@@ -269,15 +272,29 @@ def accept(
         ValueError: if `headers` hold one of the handshake's own.
     """
     refuse_reserved(headers)
-    offered = parse_tokens(head.headers.get_all(_PROTOCOL))
-    subprotocol = next((protocol for protocol in protocols if protocol in offered), None)
-    extension, params = _accepted_deflate(head, deflate)
-    pairs = [("Upgrade", "websocket"), ("Connection", "Upgrade"), (_ACCEPT, accept_key(head.headers[_KEY]))]
+    pairs, agreement = negotiate(head, protocols, deflate)
+    return Response(101, headers=[*pairs, *headers]), agreement
+
+
+def negotiate(head: ParsedHead, protocols: Sequence[str], deflate: Deflate | None) -> tuple[Pairs, Agreement]:
+    """The same, with the headers of the 101 alone."""
+    subprotocol = _chosen(protocols, head) if protocols else None
+    extension, params = (None, None) if deflate is None else _accepted_deflate(head, deflate)
+    pairs: Pairs = (
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        (_ACCEPT, accept_key(head.headers[_KEY])),
+    )
     if subprotocol is not None:
-        pairs.append((_PROTOCOL, subprotocol))
+        pairs += ((_PROTOCOL, subprotocol),)
     if extension is not None:
-        pairs.append((_EXTENSIONS, format_extension(extension)))
-    return Response(101, headers=[*pairs, *headers]), Agreement(subprotocol, params)
+        pairs += ((_EXTENSIONS, format_extension(extension)),)
+    return pairs, Agreement(subprotocol, params)
+
+
+def _chosen(protocols: Sequence[str], head: ParsedHead) -> str | None:
+    offered = parse_tokens(head.headers.get_all(_PROTOCOL))
+    return next((protocol for protocol in protocols if protocol in offered), None)
 
 
 def _refused_version(head: ParsedHead) -> Response | None:
@@ -299,7 +316,7 @@ def _refused_key(head: ParsedHead) -> Response | None:
 def _is_key(text: str) -> bool:
     """Whether this is base64 of 16 bytes (RFC 6455 4.2.1, item 5)."""
     try:
-        return len(text) == 24 and len(b64decode(text, validate=True)) == 16
+        return len(text) == 24 and len(a2b_base64(text, strict_mode=True)) == 16
     except Base64Error:
         return False
 
@@ -316,11 +333,7 @@ def _refused_lists(head: ParsedHead) -> Response | None:
     return None
 
 
-def _accepted_deflate(
-    head: ParsedHead, settings: Deflate | None
-) -> tuple[Extension, DeflateParams] | tuple[None, None]:
-    if settings is None:
-        return None, None
+def _accepted_deflate(head: ParsedHead, settings: Deflate) -> tuple[Extension, DeflateParams] | tuple[None, None]:
     offers = parse_extensions(head.headers.get_all(_EXTENSIONS))
     return accept_offer(offers, settings) or (None, None)
 
