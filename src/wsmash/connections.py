@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
+from functools import partial
 
 from .constants import CloseCode, Role
 from .endpoint import Audience, ConnectionEvent, Endpoint, EndpointOwner, ServerConnection
@@ -13,9 +14,9 @@ from .options import ServerOptions
 from .runtime.environment import Environment
 from .runtime.opening import Admission
 from .runtime.owner import Counters
-from .sansio.handshake import accept
-from .sansio.head import Request
-from .sansio.http1 import ParsedHead
+from .sansio.handshake import negotiate
+from .sansio.head import RemoteAddress
+from .sansio.http1 import ParsedHead, encode_upgrade
 from .sansio.receiver import Compression
 from .transports.base import Channel
 
@@ -62,64 +63,70 @@ class Connections:
         self._changed = changed
         self._alive: dict[Channel, ServerConnection] = {}
         self._of_address: Counter[str] = Counter()
+        self._counts_addresses = options.max_connections_per_ip is not None
+        self._deflate = options.deflate
 
     def __len__(self) -> int:
         return len(self._alive)
 
-    def of_address(self, address: str) -> int:
-        """How many come from this address."""
-        return self._of_address[address]
+    def of_address(self, address: RemoteAddress) -> int:
+        """How many come from this address, whatever their ports; 0 where it is none, or none are counted."""
+        return self._of_address[address[0]] if isinstance(address, tuple) else 0
 
-    def own(self, endpoint: Endpoint) -> None:
-        """Let the endpoint have connections."""
-        endpoint._owner = EndpointOwner(
-            self._environment,
-            self._options,
-            self._counters,
-            endpoint,
-            secure=self._options.ssl is not None,
-            left=self._left,
-            everyone=self.everyone,
-        )
-        endpoint._owner.tasks = self.tasks
+    def own(self, endpoints: Sequence[Endpoint]) -> None:
+        """Let the endpoints have connections."""
+        for endpoint in endpoints:
+            endpoint._owner = EndpointOwner(
+                self._environment,
+                self._options,
+                self._counters,
+                endpoint,
+                secure=self._options.ssl is not None,
+                left=self._left,
+                everyone=self.everyone,
+                alone=len(endpoints) == 1,
+            )
+            endpoint._owner.tasks = self.tasks
 
-    def admit(self, endpoint: Endpoint, request: Request, head: ParsedHead) -> Admission:
+    def admit(self, endpoint: Endpoint, request: bytes, head: ParsedHead) -> Admission:
         """A request is welcome: what becomes of it."""
-        deflate = self._options.deflate
-        response, agreement = accept(head, endpoint.protocols, deflate)
+        pairs, agreement = negotiate(head, endpoint.protocols, self._deflate)
         compression = None
-        if agreement.deflate is not None and deflate is not None:
-            compression = Compression(agreement.deflate, deflate)
+        if agreement.deflate is not None and self._deflate is not None:
+            compression = Compression(agreement.deflate, self._deflate)
 
         def take_over(channel: Channel, rest: bytes) -> None:
             owner = endpoint._owner
             if owner is None:
                 channel.abort()
                 return
-            connection = ServerConnection(owner, self._context.copy(), request.head)
+            connection = ServerConnection(owner, self._context.copy(), request)
             self._alive[channel] = connection
-            self._of_address[caller(request)] += 1
             channel.upgrade(connection, Role.SERVER, owner.limits, compression, rest)
             connection._opened(channel, agreement.subprotocol)
+            if self._counts_addresses:
+                self._count(connection, 1)
             owner.joined(channel, connection)
             connection._start_callbacks(
-                (
-                    (endpoint.listener, "_on_connection"),
-                    ConnectionEvent(connection),
-                    lambda error: self._failed(connection, error),
-                ),
+                (endpoint.listener, "_on_connection", ConnectionEvent, partial(self._failed, connection)),
                 connection._open_stage(),
             )
 
-        return Admission(response, take_over)
+        return Admission(encode_upgrade(pairs), take_over)
 
     def _left(self, channel: Channel, connection: ServerConnection) -> None:
-        self._alive.pop(channel, None)
-        address = caller(connection.request)
-        self._of_address[address] -= 1
-        if self._of_address[address] <= 0:
-            del self._of_address[address]
+        if self._alive.pop(channel, None) is not None and self._counts_addresses:
+            self._count(connection, -1)
         self._changed()
+
+    def _count(self, connection: ServerConnection, by: int) -> None:
+        """By the peer's address without its port."""
+        address = connection.remote_address
+        if isinstance(address, tuple):
+            host = address[0]
+            self._of_address[host] += by
+            if not self._of_address[host]:
+                del self._of_address[host]
 
     async def close(self) -> None:
         """Close all of them with 1001, some at a time."""
@@ -134,9 +141,3 @@ class Connections:
         """Drop all of them as they are."""
         for channel in tuple(self._alive):
             channel.abort()
-
-
-def caller(request: Request) -> str:
-    """What connections are counted by: the peer's address without its port."""
-    address = request.remote_address
-    return address[0] if isinstance(address, tuple) else ""

@@ -25,7 +25,7 @@ from .sansio.head import Request, Response
 from .sansio.headers import parse_tokens
 from .sansio.http1 import parse_request
 from .sansio.sender import Prepared
-from .transports.base import Channel
+from .transports.base import Channel, Group
 
 
 class ServerConnection(WebSocketConnection):
@@ -94,21 +94,23 @@ Filter = Callable[[ServerConnection], object]
 class Audience:
     """Open connections, in the order they came, and the sending to all of them."""
 
-    __slots__ = ("_group", "_members")
+    __slots__ = ("_environment", "_group", "_members")
 
     def __init__(self, environment: Environment) -> None:
+        self._environment = environment
         self._members: dict[Channel, ServerConnection] = {}
-        self._group = environment.driver.group(self._slow)
+        self._group: Group | None = None  # made when something is sent: to many servers it never is
 
     def __len__(self) -> int:
         return len(self._members)
 
     def add(self, channel: Channel, connection: ServerConnection) -> None:
         self._members[channel] = connection
-        self._group.add(channel)
+        if self._group is not None:
+            self._group.add(channel)
 
     def discard(self, channel: Channel) -> None:
-        if self._members.pop(channel, None) is not None:
+        if self._members.pop(channel, None) is not None and self._group is not None:
             self._group.discard(channel)
 
     def snapshot(self) -> tuple[ServerConnection, ...]:
@@ -121,7 +123,14 @@ class Audience:
             if inspect.iscoroutinefunction(filter):
                 raise TypeError("the filter of a broadcast is a plain function, not a coroutine function")
             skip = frozenset(channel for channel, client in tuple(self._members.items()) if not filter(client))
-        return Count(self._group.send(Prepared(opcode, payload), skip))
+        return Count(self._need_group().send(Prepared(opcode, payload), skip))
+
+    def _need_group(self) -> Group:
+        if self._group is None:
+            self._group = self._environment.driver.group(self._slow)
+            for channel in self._members:
+                self._group.add(channel)
+        return self._group
 
     def _slow(self, channel: Channel, refused: bool) -> None:
         connection = self._members.get(channel)
@@ -145,13 +154,15 @@ class EndpointOwner(Owner):
         secure: bool,
         left: Callable[[Channel, ServerConnection], None],
         everyone: Audience,
+        alone: bool = False,
     ) -> None:
         super().__init__(environment, options, Role.SERVER, counters, patient=False)
         self.pattern = endpoint.pattern
         self.protocols = endpoint.protocols
         self.secure = secure
-        self.audience = Audience(environment)
-        self._everyone = everyone
+        # Where there is no other endpoint, its clients are all there are.
+        self.audience = everyone if alone else Audience(environment)
+        self._audiences = (everyone,) if alone else (self.audience, everyone)
         self._left = left
 
     def accept(self, head: bytes) -> Response:
@@ -160,12 +171,12 @@ class EndpointOwner(Owner):
 
     def joined(self, channel: Channel, connection: ServerConnection) -> None:
         """The connection is open."""
-        self.audience.add(channel, connection)
-        self._everyone.add(channel, connection)
+        for audience in self._audiences:
+            audience.add(channel, connection)
 
     def closing(self, connection: Any) -> None:
-        self.audience.discard(connection._channel)
-        self._everyone.discard(connection._channel)
+        for audience in self._audiences:
+            audience.discard(connection._channel)
 
     def left(self, connection: Any) -> None:
         self.closing(connection)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
-from .connections import Connections, caller
+from .connections import Connections
 from .endpoint import Endpoint
 from .options import ServerOptions
 from .routing import Router
 from .runtime.emitter import must_run
-from .runtime.opening import Admission, Answer, ServerOpening
+from .runtime.opening import Admission, Answer, ServerOpening, head_limits
 from .sansio.handshake import check_host, check_request, is_upgrade
-from .sansio.head import Request, Response
+from .sansio.head import NO_PARAMS, Request, Response, path_of
 from .sansio.http1 import ParsedHead
 from .sansio.origin import refusal
 from .static import StaticFiles
@@ -26,6 +25,7 @@ class Reception:
     Attributes:
         openings: the requests that are not answered yet.
         closed: whether the server is stopping.
+        head_limits: the bounds of a request's head.
     """
 
     def __init__(
@@ -40,10 +40,13 @@ class Reception:
     ) -> None:
         self.openings: set[ServerOpening] = set()
         self.closed = False
+        self.head_limits = head_limits(options)
         self._options = options
         self._router = router
         self._connections = connections
         self._opening_ended = opening_ended
+        self._origins = tuple(options.origins)
+        self._allowed_hosts = None if options.allowed_hosts is None else tuple(options.allowed_hosts)
         self._secure = secure
         self._loopback_only = loopback_only
         self._static = None if options.static is None else StaticFiles(options.static)
@@ -52,46 +55,45 @@ class Reception:
         self.openings.discard(opening)
         self._opening_ended()
 
-    def answer(self, request: Request, head: ParsedHead) -> Answer | Awaitable[Answer]:
+    def answer(self, opening: ServerOpening, head: ParsedHead) -> Answer | Awaitable[Answer]:
         """Decide; what needs waiting comes as an awaitable."""
         refused = check_host(head)
         if refused is not None:
             return refused
-        found = self._router.find(request.path)
-        endpoint = None
-        if found is not None:
-            endpoint, params = found
-            request = dataclasses.replace(request, params=params)
+        found = self._router.find(path_of(head.target))
+        endpoint = None if found is None else found[0]
         hook = self._options.process_request
         if hook is not None:
-            result: Any = hook(request)
+            result: Any = hook(opening.request(NO_PARAMS if found is None else found[1]))
             if must_run(result):
-                return self._after(result, endpoint, request, head)
+                return self._after(result, endpoint, opening, head)
             if result is not None:
                 return _checked(result)
-        return self._decide(endpoint, request, head)
+        return self._decide(endpoint, opening, head)
 
     async def _after(
-        self, result: Awaitable[object], endpoint: Endpoint | None, request: Request, head: ParsedHead
+        self, result: Awaitable[object], endpoint: Endpoint | None, opening: ServerOpening, head: ParsedHead
     ) -> Answer:
         response = await result
         if response is not None:
             return _checked(response)
-        answer = self._decide(endpoint, request, head)
+        answer = self._decide(endpoint, opening, head)
         return answer if isinstance(answer, (Response, Admission)) else await answer
 
-    def _decide(self, endpoint: Endpoint | None, request: Request, head: ParsedHead) -> Answer | Awaitable[Answer]:
+    def _decide(
+        self, endpoint: Endpoint | None, opening: ServerOpening, head: ParsedHead
+    ) -> Answer | Awaitable[Answer]:
         if is_upgrade(head):
-            return self._decide_upgrade(endpoint, request, head)
-        if request.method not in ("GET", "HEAD"):
-            return Response(405, f"{request.method} is not served here\n", [("Allow", "GET, HEAD")])
-        if request.path == self._options.health_path:
+            return self._decide_upgrade(endpoint, opening, head)
+        if head.method not in ("GET", "HEAD"):
+            return Response(405, f"{head.method} is not served here\n", [("Allow", "GET, HEAD")])
+        if path_of(head.target) == self._options.health_path:
             return Response(503, "stopping\n") if self.closed else Response(200, "ok\n")
         if self._static is not None:
-            return self._serve_file(self._static, endpoint, request)
+            return self._serve_file(self._static, endpoint, opening.request())
         return _no_file(endpoint)
 
-    def _decide_upgrade(self, endpoint: Endpoint | None, request: Request, head: ParsedHead) -> Answer:
+    def _decide_upgrade(self, endpoint: Endpoint | None, opening: ServerOpening, head: ParsedHead) -> Answer:
         refused = check_request(head)
         if refused is not None:
             return refused
@@ -99,22 +101,22 @@ class Reception:
             return Response(503, "the server is stopping\n")
         if endpoint is None:
             return Response(404, "no WebSocket is served at this path\n")
-        options = self._options
         why = refusal(
             head.headers,
             secure=self._secure,
             loopback_only=self._loopback_only,
-            origins=tuple(options.origins),
-            allowed_hosts=None if options.allowed_hosts is None else tuple(options.allowed_hosts),
+            origins=self._origins,
+            allowed_hosts=self._allowed_hosts,
         )
         if why is not None:
             return Response(403, f"{why}\n")
+        options = self._options
         if options.max_connections is not None and len(self._connections) >= options.max_connections:
             return Response(503, "the server has as many connections as it takes (max_connections)\n")
-        most, address = options.max_connections_per_ip, caller(request)
-        if most is not None and address and self._connections.of_address(address) >= most:
+        most = options.max_connections_per_ip
+        if most is not None and self._connections.of_address(opening.request().remote_address) >= most:
             return Response(429, "this address has as many connections as it may (max_connections_per_ip)\n")
-        return self._connections.admit(endpoint, request, head)
+        return self._connections.admit(endpoint, cast(bytes, opening.head), head)
 
     async def _serve_file(self, files: StaticFiles, endpoint: Endpoint | None, request: Request) -> Answer:
         # Reading may take its time: not on the loop.

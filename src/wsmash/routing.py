@@ -121,8 +121,9 @@ class Router(Generic[E]):
 
     def find(self, path: str) -> tuple[E, dict[str, str]] | None:
         """The endpoint of a percent-decoded path, and what the names in its pattern stand for."""
-        if path in self._exact:
-            return self._exact[path], {}
+        endpoint = self._exact.get(path)
+        if endpoint is not None:
+            return endpoint, {}
         for pattern, endpoint in self._patterns:
             params = pattern.match(path)
             if params is not None:

@@ -220,8 +220,7 @@ class WebSocketServer(Emitter):
             failed=self._connection_callback_failed,
             changed=self._check_gone,
         )
-        for endpoint in self._endpoints:
-            connections.own(endpoint)
+        connections.own(self._endpoints)
         self._start_task = environment.run(self._start(environment, connections, outcome))
         return self._starting
 
@@ -380,8 +379,10 @@ class WebSocketServer(Emitter):
 
     def _check_gone(self) -> None:
         """Tell a stop that waits for the last connection and the last request."""
+        if self._gone is None or self._gone.done():
+            return
         openings = self._reception is not None and self._reception.openings
-        if self._gone is not None and not (self._gone.done() or self._connections or openings):
+        if not (self._connections or openings):
             self._gone.set_result(None)
 
     @property

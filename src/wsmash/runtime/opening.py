@@ -8,10 +8,9 @@ asynchronous hook decides; an upgrade hands these bytes on.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from typing import NamedTuple, Protocol, cast
 
@@ -19,7 +18,7 @@ from ..errors import ConnectError, HandshakeError
 from ..grammar import shown
 from ..options import ConnectionOptions
 from ..sansio.handshake import Agreement, check_response
-from ..sansio.head import Request, Response
+from ..sansio.head import NO_PARAMS, Request, Response
 from ..sansio.http1 import (
     MAX_INTERIM,
     BadHead,
@@ -31,6 +30,7 @@ from ..sansio.http1 import (
     is_interim,
     parse_request,
     parse_response,
+    whole_head,
 )
 from ..transports.base import TLS, Channel, Connected, named
 from .environment import Environment
@@ -41,7 +41,7 @@ logger = logging.getLogger("wsmash")
 class Admission(NamedTuple):
     """A request that becomes a WebSocket: its 101, and who takes the channel from then on."""
 
-    response: Response
+    head: bytes
     take_over: Callable[[Channel, bytes], None]
     """Called with the channel, paused, and the bytes that followed the request."""
 
@@ -52,7 +52,9 @@ Answer = Response | Admission
 class Door(Protocol):
     """Who decides on requests: the server."""
 
-    def answer(self, request: Request, head: ParsedHead) -> Answer | Awaitable[Answer]: ...
+    head_limits: HeadLimits
+
+    def answer(self, opening: ServerOpening, head: ParsedHead) -> Answer | Awaitable[Answer]: ...
 
     def opening_ended(self, opening: ServerOpening) -> None:
         """It became a connection, or it is gone."""
@@ -64,9 +66,14 @@ def head_limits(options: ConnectionOptions) -> HeadLimits:
 
 
 class ServerOpening:
-    """One accepted socket, until it is a connection or gone."""
+    """One accepted socket, until it is a connection or gone.
+
+    Attributes:
+        head: that of the request, once it is complete.
+    """
 
     __slots__ = (
+        "_answered",
         "_channel",
         "_deadline",
         "_door",
@@ -75,7 +82,9 @@ class ServerOpening:
         "_heard",
         "_options",
         "_reader",
+        "_rest",
         "_task",
+        "head",
         "tick",
     )
 
@@ -84,11 +93,14 @@ class ServerOpening:
         self._environment = environment
         self._options = options
         self._channel: Channel | None = None
-        self._reader: HeadReader | None = HeadReader(head_limits(options), request=True)
+        self._reader: HeadReader | None = None  # of a head that did not come in one read
         self._task: asyncio.Task[None] | None = None
+        self._answered = False
         self._head_only = False
         self._heard = False
+        self._rest = b""
         self._deadline: float | None = None
+        self.head: bytes | None = None
         self.tick = -1
 
     def start(self, sock: Connected, tls: TLS | None) -> None:
@@ -98,14 +110,15 @@ class ServerOpening:
 
     def _ask(self, timeout: float | None) -> None:
         wheel = self._environment.wheel
-        wheel.forget(self)
+        if self.tick >= 0:
+            wheel.forget(self)
         if timeout is not None:
             self._deadline = wheel.clock() + timeout
             wheel.ask(self, self._deadline)
 
     def hurry(self, timeout: float) -> None:
         """The server is stopping: what is not a whole request yet has so many seconds to become one."""
-        if self._reader is not None and self._task is None:
+        if not self._answered and self._task is None:
             now = self._environment.wheel.clock()
             self._ask(timeout if self._deadline is None else min(timeout, self._deadline - now))
 
@@ -113,11 +126,11 @@ class ServerOpening:
         """The time is up: for the opening, or for the drain after an answer."""
         if self._deadline is not None and now < self._deadline:
             return self._deadline
-        if self._reader is not None and self._task is not None:
+        if not self._answered and self._task is not None:
             logger.warning("a request found no answer within open_timeout: process_request takes too long")
             self._task.cancel()
             self.respond(Response(503, "no answer was found in time\n"))
-        elif self._reader is not None and self._heard:
+        elif not self._answered and self._heard:
             self.respond(Response(408, "the request was not complete in time\n"))
         elif self._channel is not None:
             return self._drain(self._channel, now)
@@ -127,50 +140,73 @@ class ServerOpening:
         """An answer was given: a peer that goes on reading it has time; then it has `close_timeout` to end."""
         info = channel.info()
         patience = self._options.write_timeout if info.buffered else self._options.close_timeout
-        if self._reader is None and (patience is None or now < info.written_at + patience):
+        if self._answered and (patience is None or now < info.written_at + patience):
             return now + self._options.close_timeout if patience is None else info.written_at + patience
         channel.abort()
         return None
+
+    def request(self, params: Mapping[str, str] = NO_PARAMS) -> Request:
+        """The request as users see it, which most openings need not make."""
+        info = cast(Channel, self._channel).info()
+        return Request(
+            cast(bytes, self.head),
+            secure=info.tls is not None,
+            remote_address=named(info.remote_address),
+            params=params,
+        )
 
     # -- what the channel tells
 
     def bytes_received(self, data: bytes) -> None:
         """Part of the request."""
-        reader, channel = self._reader, cast(Channel, self._channel)
-        if reader is None:
+        if self._answered:
             return
         self._heard = True
+        if self.head is not None:
+            self._rest += data
+            return
         try:
-            head = reader.feed(data)
+            head = self._read(data)
             if head is None:
                 return
-            channel.pause_reading()
+            cast(Channel, self._channel).pause_reading()
             parsed = parse_request(head)
         except BadHead as error:
             logger.debug("a request was refused: %s", error)
             self.respond(Response(error.status, f"{error}\n"))
             return
-        info = channel.info()
-        request = Request(head, secure=info.tls is not None, remote_address=named(info.remote_address))
         self._head_only = parsed.method == "HEAD"
         try:
-            answer = self._door.answer(request, parsed)
+            answer = self._door.answer(self, parsed)
         except Exception as error:
-            self._broken(request, error)
+            self._broken(error)
             return
-        if inspect.isawaitable(answer):
-            self._task = self._environment.run(self._wait(request, answer))
-        else:
+        if isinstance(answer, (Admission, Response)):
             self._give(answer)
+        else:
+            self._task = self._environment.run(self._wait(answer))
 
-    async def _wait(self, request: Request, answer: Awaitable[Answer]) -> None:
+    def _read(self, data: bytes) -> bytes | None:
+        """The request's head, once it is complete."""
+        if self._reader is None:
+            limits = self._door.head_limits
+            found = whole_head(data, limits)
+            if found is not None:
+                self.head, self._rest = found
+                return self.head
+            self._reader = HeadReader(limits, request=True)
+        self.head = self._reader.feed(data)
+        self._rest = self._reader.rest
+        return self.head
+
+    async def _wait(self, answer: Awaitable[Answer]) -> None:
         try:
             self._give(await answer)
         except Exception as error:
-            self._broken(request, error)
+            self._broken(error)
 
-    def _broken(self, request: Request, error: Exception) -> None:
-        logger.error("%r could not be answered", request, exc_info=error)
+    def _broken(self, error: Exception) -> None:
+        logger.error("%r could not be answered", self.request(), exc_info=error)
         self.respond(Response(500, "internal error\n"))
 
     def lost(self, error: Exception | None) -> None:
@@ -186,17 +222,17 @@ class ServerOpening:
     def _give(self, answer: Answer) -> None:
         if isinstance(answer, Response):
             self.respond(answer)
-        elif self._reader is not None:
-            channel, rest = cast(Channel, self._channel), self._reader.rest
+        elif not self._answered:
+            channel = cast(Channel, self._channel)
             self._end()
-            channel.write(encode_response(answer.response))
-            answer.take_over(channel, rest)
+            channel.write(answer.head)
+            answer.take_over(channel, self._rest)
 
     def respond(self, response: Response) -> None:
         """Answer with plain HTTP, and end the connection."""
-        if self._reader is None or self._channel is None:
+        if self._answered or self._channel is None:
             return
-        self._reader = None
+        self._answered = True
         date = formatdate(usegmt=True)
         self._channel.write(encode_response(response, head_only=self._head_only, date=date))
         self._channel.close()
@@ -208,7 +244,7 @@ class ServerOpening:
             self._channel.abort()
 
     def _end(self) -> None:
-        self._reader = None
+        self._answered = True
         self._environment.wheel.forget(self)
         self._door.opening_ended(self)
 

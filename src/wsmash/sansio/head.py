@@ -19,7 +19,8 @@ RemoteAddress = tuple[str, int] | str | None
 _SHOWN: Final = 200
 """Characters of a path in a repr, and so in a log."""
 
-_NO_PARAMS: Final[Mapping[str, str]] = MappingProxyType({})
+NO_PARAMS: Final[Mapping[str, str]] = MappingProxyType({})
+"""What the pattern of a path without names stands for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -39,7 +40,7 @@ class Request:
     head: bytes
     secure: bool = field(default=False, kw_only=True)
     remote_address: RemoteAddress = field(default=None, kw_only=True)
-    params: Mapping[str, str] = field(default_factory=lambda: _NO_PARAMS, kw_only=True)
+    params: Mapping[str, str] = field(default_factory=lambda: NO_PARAMS, kw_only=True)
 
     @property
     def method(self) -> str:
@@ -69,17 +70,17 @@ class Request:
     @property
     def path(self) -> str:
         """The path without the query, percent-decoded; what is not UTF-8 becomes U+FFFD."""
-        return unquote(self._path_and_query[0], errors="replace")
+        return path_of(self.target)
 
     @property
     def query(self) -> str:
         """What follows the question mark, as it came; `urllib.parse.parse_qs` takes it apart."""
-        return self._path_and_query[1]
+        return split_target(self.target)[1]
 
     @property
     def url(self) -> str:
         """The WebSocket URL that was asked for."""
-        path, query = self._path_and_query
+        path, query = split_target(self.target)
         return f"{self._scheme}://{self.host}{path}{query and '?' + query}"
 
     @property
@@ -102,20 +103,9 @@ class Request:
         method, target, version = self.head.partition(b"\r\n")[0].decode("ascii").split(" ")
         return method, target, version
 
-    @property
-    def _path_and_query(self) -> tuple[str, str]:
-        target = self.target
-        if not target.startswith("/") and "://" in target:
-            # The absolute form, which a server must take from any client (RFC 9112 3.2.2).
-            after = target.partition("://")[2]
-            target = after[min((i for i in map(after.find, "/?") if i >= 0), default=len(after)) :]
-            target = target if target.startswith("/") else "/" + target
-        path, _, query = target.partition("?")
-        return path, query
-
     def __repr__(self) -> str:
         """Without headers and query, which hold secrets."""
-        path, query = self._path_and_query
+        path, query = split_target(self.target)
         origin = f"{self._scheme}://{self.host}" if self.host else ""
         path = path if len(path) <= _SHOWN else f"{path[:_SHOWN]}..."
         return f"<Request {self.method} {origin}{path}{query and '?***'} from {self.remote_address!r}>"
@@ -162,6 +152,22 @@ class Response:
 
     def __repr__(self) -> str:
         return f"<Response {self.status} {self.reason}, {len(self.body)} bytes, {self.headers!r}>"
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Path and query of a request's target, as they came."""
+    if not target.startswith("/") and "://" in target:
+        # The absolute form, which a server must take from any client (RFC 9112 3.2.2).
+        after = target.partition("://")[2]
+        target = after[min((i for i in map(after.find, "/?") if i >= 0), default=len(after)) :]
+        target = target if target.startswith("/") else "/" + target
+    path, _, query = target.partition("?")
+    return path, query
+
+
+def path_of(target: str) -> str:
+    """The path of a request's target, percent-decoded; what is not UTF-8 becomes U+FFFD."""
+    return unquote(split_target(target)[0], errors="replace")
 
 
 def _unquoted(text: str) -> str:
