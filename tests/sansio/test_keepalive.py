@@ -6,7 +6,7 @@ from math import nextafter
 
 import pytest
 
-from wsmash.sansio.keepalive import Care, Seen, Timeouts, look
+from wsmash.sansio.keepalive import Care, Seen, Timeouts, first_look, look
 
 START = 1000.0
 QUIET = Seen(
@@ -180,3 +180,15 @@ def test_what_comes_between_does_not_renew_a_message() -> None:
     seen = QUIET._replace(unfinished=True, message_at=START, received_at=START + 59)
     assert look(START + 59, seen, MESSAGE_ONLY) == (Care.NOTHING, START + 60)
     assert look(START + 60, seen, MESSAGE_ONLY)[0] is Care.MESSAGE_LATE
+
+
+@pytest.mark.parametrize(("timeouts", "after"), [(PING_ONLY, 20), (MESSAGE_ONLY, 60), (WRITE_ONLY, 30), (ALL, 20)])
+def test_the_first_look(timeouts: Timeouts, after: float) -> None:
+    """A connection that was just opened is looked at when the earliest of its timeouts could have passed."""
+    assert first_look(timeouts) == after
+    assert look(START, QUIET, timeouts) == (Care.NOTHING, START + after)
+
+
+def test_no_first_look() -> None:
+    """Without any timeout there is none."""
+    assert first_look(NONE) is None

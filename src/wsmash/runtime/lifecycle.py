@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import Any, cast
 
@@ -20,12 +20,10 @@ from .ending import Ending
 from .events import MessageEvent, OpenEvent, make_event
 from .inbox import Inbox
 from .limits import TokenBucket
+from .owner import AGES
 
-_AGES = 3600.0
-"""Seconds until a connection without any timeout is looked at again."""
-
-Stage = tuple[tuple[Emitter, str], Any, Failed]
-"""Whose callbacks, in which slot; their event; who hears of their exceptions."""
+Stage = tuple[Emitter, str, Callable[[Any], Any], Failed]
+"""Whose callbacks, in which slot; what makes their event of the connection; who hears of their exceptions."""
 
 
 class Lifecycle(Ending):
@@ -42,12 +40,11 @@ class Lifecycle(Ending):
         self._subprotocol = subprotocol
         owner = self._owner
         wheel = owner.environment.wheel
-        self._pinged_at = wheel.clock()
-        rate = getattr(owner.options, "message_rate", None)
-        if rate is not None:
-            self._bucket = TokenBucket(rate, self._pinged_at)
+        self._pinged_at = now = wheel.clock()
+        if owner.message_rate is not None:
+            self._bucket = TokenBucket(owner.message_rate, now)
         # Standing in the wheel is also what keeps a connection alive that nobody else holds.
-        wheel.ask(self, self.due(self._pinged_at) or self._pinged_at)
+        wheel.ask(self, now + owner.first_look)
 
     def _start_callbacks(self, *stages: Stage) -> None:
         """Fire the events that begin a connection, then let messages come.
@@ -55,10 +52,13 @@ class Lifecycle(Ending):
         Args:
             stages: each starts once the one before has run to its first suspension.
         """
-        for at, (slot, event, failed) in enumerate(stages, 1):
+        for at, (emitter, slot, event, failed) in enumerate(stages, 1):
             if self._life is not Life.OPEN or self._context is None:
                 return
-            task = deliver(self._owner, self._context, getattr(*slot), event, failed)
+            callbacks = getattr(emitter, slot)
+            if callbacks is None:
+                continue
+            task = deliver(self._owner, self._context, callbacks, event(self), failed)
             if task is not None:
                 self._opening += 1
                 task.add_done_callback(self._opening_done)
@@ -74,7 +74,7 @@ class Lifecycle(Ending):
             self._resume(INBOX)
 
     def _open_stage(self) -> Stage:
-        return (self, "_on_open"), OpenEvent(self._me), self._callback_failed
+        return self, "_on_open", OpenEvent, self._callback_failed
 
     # -- what the channel tells
 
@@ -193,7 +193,7 @@ class Lifecycle(Ending):
         )
         care, again = look(now, seen, self._owner.timeouts)
         if care is Care.NOTHING and again is None:
-            return now + _AGES
+            return now + AGES
         if care is Care.PING:
             for codec in info.codecs:
                 if codec is not None:

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..constants import Role
 from ..options import ConnectionOptions
-from ..sansio.keepalive import Timeouts
+from ..sansio.keepalive import Timeouts, first_look
 from .environment import Environment
 
 if TYPE_CHECKING:
     from .connection import WebSocketConnection
+
+
+AGES = 3600.0
+"""Seconds until a connection without any timeout is looked at again."""
 
 
 @dataclass(slots=True)
@@ -61,6 +65,8 @@ class Owner:
         self.timeouts = Timeouts(
             options.ping_interval, options.ping_timeout, options.message_timeout, options.write_timeout
         )
+        self.first_look = first_look(self.timeouts) or AGES
+        self.message_rate: float | None = getattr(options, "message_rate", None)
 
     def run(self, coroutine: Coroutine[Any, Any, Any], context: Context | None) -> asyncio.Task[Any]:
         """Run part of a callback in a task, held here until it ends."""

@@ -63,6 +63,11 @@ def look(now: float, seen: Seen, timeouts: Timeouts) -> tuple[Care, float | None
     return Care.NOTHING, min((since + limit for since, limit, _ in rules), default=None)
 
 
+def first_look(timeouts: Timeouts) -> float | None:
+    """Seconds after which a connection that has just been opened may need anything; None for never."""
+    return look(0.0, Seen(0.0, False, 0.0, 0.0, False, False, False), timeouts)[1]
+
+
 def _rules(now: float, seen: Seen, timeouts: Timeouts) -> list[tuple[float, float, Care]]:
     """The rules as (since when, how long, what then). One that has nothing to watch begins now."""
     interval, patience, message, write = timeouts
