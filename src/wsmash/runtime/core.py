@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from ..constants import Opcode, Role, State
 from ..errors import ConnectionClosed, InvalidState
@@ -101,7 +101,7 @@ class Core(Emitter):
     @property
     def _me(self) -> WebSocketConnection:
         """This object as what it is in full."""
-        return cast("WebSocketConnection", self)
+        return self  # type: ignore[return-value]
 
     def _shown(self) -> str:
         """What a log may say of the connection."""

@@ -53,11 +53,18 @@ class Wheel:
     def ask(self, entry: Entry, when: float) -> None:
         """Have the entry asked at `when` at the latest; an earlier moment that it waits for stays."""
         tick = self._tick(when)
-        if 0 <= entry.tick <= tick:
-            return
-        self.forget(entry)
-        self._put(entry, tick)
-        self._arm()
+        if entry.tick >= 0:
+            if entry.tick <= tick:
+                return
+            self.forget(entry)
+        entry.tick = tick
+        slot = self._slots.get(tick)
+        if slot is not None:
+            slot[entry] = None  # for which, or for one before it, the timer is set
+        else:
+            self._slots[tick] = {entry: None}
+            heapq.heappush(self._ticks, tick)
+            self._arm()
 
     def forget(self, entry: Entry) -> None:
         """Ask the entry no more."""
@@ -69,16 +76,10 @@ class Wheel:
 
     def _tick(self, when: float) -> int:
         now = int(self.clock() * TICKS_PER_SECOND)
-        tick = max(ceil(when * TICKS_PER_SECOND), now + 1)
+        tick = ceil(when * TICKS_PER_SECOND)
+        if tick <= now:
+            tick = now + 1
         return tick if tick - now < _NEAR else -(-tick // _COARSE) * _COARSE
-
-    def _put(self, entry: Entry, tick: int) -> None:
-        entry.tick = tick
-        slot = self._slots.get(tick)
-        if slot is None:
-            slot = self._slots[tick] = {}
-            heapq.heappush(self._ticks, tick)
-        slot[entry] = None
 
     def _first(self) -> int | None:
         """The next slot that anybody stands in."""

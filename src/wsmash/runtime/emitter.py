@@ -93,6 +93,8 @@ def takes_event(callback: Callback) -> bool:
     if type(function) is not FunctionType:
         return True
     code, given = function.__code__, 1 + bound
+    if code.co_argcount == given and not code.co_kwonlyargcount:
+        return True  # as nearly all are
     if code.co_kwonlyargcount > len(function.__kwdefaults__ or ()):
         return False
     needed = code.co_argcount - len(function.__defaults__ or ())

@@ -131,13 +131,13 @@ class Ending(Core):
         owner = self._owner
         owner.environment.wheel.forget(self._me)
         owner.left(self._me)
-        failure = self._closed_error()
         if self._outbox is not None:
-            self._outbox.end(failure)
+            self._outbox.end(self._closed_error())
             self._outbox, self._congested = None, False  # it holds the connection: a cycle
         if self._pings is not None:
-            self._pings.end(failure)
-        self._settle(0)
+            self._pings.end(self._closed_error())
+        if self._closed is not None:
+            self._settle(0)
         if self._inbox is None or not self._inbox.end():
             self._fire_close()
 
@@ -153,8 +153,9 @@ class Ending(Core):
         if self._inbox is not None:
             self._inbox.release()
         closing, waiting = self._need_closing(), self._closed
-        event = CloseEvent(self._me, *closing.outcome, closing.sent, closing.received)
-        deliver(self._owner, context, self._on_close, event, self._close_callback_failed)
+        if self._on_close is not None:
+            event = CloseEvent(self._me, *closing.outcome, closing.sent, closing.received)
+            deliver(self._owner, context, self._on_close, event, self._close_callback_failed)
         if waiting is not None and not waiting[1].done():
             waiting[1].set_result(None)  # of this life: a callback may have connected again
 
