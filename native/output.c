@@ -3,8 +3,9 @@
 #include <stdlib.h>
 
 /* The sizes that chunks of their own have, heads included, and how many free ones of each are kept. A connection's first
- * chunk is the smallest that will do, so that a broadcast to many touches little memory; the next ones grow. */
-static const size_t SIZES[WS_CLASSES] = {2048, 16384, 65536};
+ * chunk is the smallest that will do, so that a broadcast to many touches little memory; the next ones grow. The largest
+ * holds a message of 64 KiB with its head. */
+static const size_t SIZES[WS_CLASSES] = {2048, 16384, 66560};
 static const unsigned KEPT[WS_CLASSES] = {1024, 64, 32};
 
 static int class_of(size_t size) {
