@@ -34,10 +34,11 @@ class Headers(Mapping[str, str]):
 
     def __init__(self, headers: HeaderPairs = ()) -> None:
         self._pairs = tuple(headers) if type(headers) is list else _pairs(headers)
-        self._values: dict[str, tuple[str, ...]] = {}
+        values: dict[str, tuple[str, ...]] = {}
         for name, value in self._pairs:
             folded = name.lower()
-            self._values[folded] = (*self._values[folded], value) if folded in self._values else (value,)
+            values[folded] = (*values[folded], value) if folded in values else (value,)
+        self._values = values
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
