@@ -133,6 +133,19 @@ async def test_a_broadcast_reaches_all_and_counts_them() -> None:
 
 
 @virtual
+async def test_a_broadcast_reaches_those_who_are_there() -> None:
+    """Who came before the first one, which makes the group, and who came or went since."""
+    owner, ends = crowd(2)
+    assert owner.audience.broadcast(Opcode.TEXT, b"x", None) == 2
+    ends[0][0].close()
+    ends.append(open_server_end(owner=owner))
+    assert owner.audience.broadcast(Opcode.TEXT, b"y", None) == 2
+    assert [texts(channel) for _, channel in ends] == [["x"], ["x", "y"], ["y"]]
+    for connection, _ in ends:
+        end(connection)
+
+
+@virtual
 async def test_the_filter_is_called_on_every_connection_before_the_first_byte() -> None:
     """In order of arrival; those it is false for are left out."""
     owner, ends = crowd(3)
