@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -19,6 +18,7 @@ from wsmash.constants import State
 from wsmash.errors import ConnectError, ConnectionClosed, HandshakeError, OpenTimeout, WebSocketError
 from wsmash.runtime.environment import current_environment
 from wsmash.sansio.handshake import accept_key
+from wsmash.transports.base import Connected
 
 Failure = Callable[[], Any]
 
@@ -164,7 +164,7 @@ async def test_close_in_the_turn_of_the_servers_yes_abandons_it_too() -> None:
         def __getattr__(self, name: str) -> Any:
             return getattr(portable, name)
 
-        def attach(self, sock: socket.socket, handler: Any, *rest: Any) -> Any:
+        def attach(self, sock: Connected, handler: Any, *rest: Any) -> Any:
             handlers.append(handler)
             return portable.attach(sock, handler, *rest)
 

@@ -14,9 +14,8 @@ from fixtures.driver import LIMITS, MIB, Bench, End, Recorder
 from fixtures.frames import text
 from fixtures.in_loop import in_loop, turns
 from wsmash.constants import Opcode, Role
-from wsmash.transports.base import TLS
+from wsmash.transports.base import ITEMS_PER_TURN, TLS
 from wsmash.transports.memory import MemoryChannel, memory_pair
-from wsmash.transports.stream import ITEMS_PER_TURN
 from wsmash.transports.tls import TLSPump
 
 SERVER = TLS(contexts().server, server_side=True)

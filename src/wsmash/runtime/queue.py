@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 from types import CoroutineType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..transports import native
 from .delivery import Failed, cancelled
@@ -71,13 +71,13 @@ async def call_with_each(inbox: Inbox, connection: WebSocketConnection, failed: 
     queue = inbox.queue
     while queue:
         callback = connection._on_message
-        if callback is None or type(callback) is tuple:
+        if callback is None or isinstance(callback, tuple):
             return
         data = queue.take()
         if len(queue) <= queue.few and connection._pauses:
             inbox.resume()
         try:
-            result = callback(MessageEvent(connection, data))
+            result: Any = callback(MessageEvent(connection, data))
             if type(result) is CoroutineType or must_run(result):
                 await result
         except Exception as error:

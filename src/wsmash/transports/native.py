@@ -117,12 +117,12 @@ def shortened(send: F) -> F:
 
 def twin(pure: F) -> F:
     """A class or function, or in its place the engine's of the same name, which does the same."""
-    return pure if _engine is None else getattr(_engine, pure.__name__)  # type: ignore[no-any-return]
+    return pure if _engine is None else getattr(_engine, pure.__name__)
 
 
 def maker_of(event: F) -> F:
     """What the engine makes a message's event with; its class itself where there is no engine."""
-    return event if _engine is None else _engine.make_event  # type: ignore[no-any-return]
+    return event if _engine is None else _engine.make_event
 
 
 def shortened_next(following: F) -> F:
