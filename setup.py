@@ -14,7 +14,6 @@ import shlex
 import shutil
 import sys
 import sysconfig
-from glob import glob
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -58,7 +57,7 @@ def extension(name, sources):
         f"wsmash._native.{name}",
         [f"src/wsmash/_native/{name}.pyx", *(f"native/{each}" for each in sources)],
         include_dirs=["native"],
-        depends=sorted(glob("native/*.h")),
+        depends=sorted(map(str, Path("native").glob("*.h"))),
         extra_compile_args=FLAGS,
         extra_link_args=OWN_FLAGS,
     )
