@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
 
@@ -69,6 +70,18 @@ async def test_large_write(bench: Bench) -> None:
     assert end.channel.info().buffered > 0
     assert await end.peer_reads(len(data) + 7) == data + b"the end"
     await end.handler.until(lambda: not end.channel.info().buffered)
+
+
+@in_loop
+async def test_small_writes_leave_at_once(bench: Bench) -> None:
+    """A TCP socket that is attached does not wait for more to write (Nagle's algorithm), and never blocks."""
+    ours, peer = bench.tcp_pair()
+    ours.setblocking(True)
+    number = ours.fileno()
+    bench.attach((ours, peer))
+    with socket.socket(fileno=os.dup(number)) as same:
+        assert same.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert not os.get_blocking(same.fileno())
 
 
 @in_loop

@@ -27,7 +27,6 @@ cdef class Channel(Output):
 
     cdef int start(self, Engine engine, sock, handler, pump, bytes received) except -1:
         cdef int fd = sock.detach()
-        self._fd = fd
         self._high_water = 65536
         self._most = SIZE_MAX
         self._handler = handler
@@ -311,7 +310,6 @@ cdef class Channel(Output):
     cdef int arrived_in_place(self, size_t count, size_t room, uint8_t *rest) except -1:
         """The bytes of a large message went where they belong, and those that are not its own to `rest`."""
         cdef size_t placed = count if count < room else room
-        cdef uint32_t pieces = self._receiver.wire.pieces
         cdef bint whole = self._receiver.received(placed)
         self._message_at = self._received_at
         if whole:
@@ -333,19 +331,24 @@ cdef class Channel(Output):
         cdef uint32_t pieces = receiver.wire.pieces
         cdef size_t at = 0, used = 0
         cdef int count = 0
+        cdef bint reading = False
         self._more = True
         try:
             while not (self._paused or self._closing or self._gone):
                 if count and (count == ITEMS_PER_TURN or engine.is_late()):
                     break
+                reading = True  # what raises between here and there is no handler
                 if not receiver.step(data + at, size - at, &used):
                     at += used
-                    self._more = False
+                    self._more = reading = False
                     break
+                reading = False
                 at += used
                 count += 1
                 self.hand_on(receiver.opcode)
         finally:
+            if reading:
+                self.finish(MemoryError("no memory for what the peer sent"))
             fill_inbox(engine)
             self.leave_context()
             self._gathers = self._answers_later and count > 1

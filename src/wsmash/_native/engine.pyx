@@ -79,6 +79,9 @@ cdef class Entry:
     cdef uint32_t _slot
     cdef uint32_t _watched
 
+    def __cinit__(self):
+        self._fd = -1
+
     cdef int happened(self, uint32_t events) except -1:
         """The reactor saw these events."""
         return 0
@@ -182,6 +185,9 @@ cdef class Engine:
             number = ws_reactor_open(&self._reactor)
             if number:
                 raise OSError(number, os.strerror(number))
+        if not self._attached:
+            self._loop.add_reader(self._reactor.epoll, self.poll)
+            self._attached = True
         slot = ws_reactor_enter(&self._reactor)
         if slot < 0:
             raise MemoryError
@@ -193,9 +199,6 @@ cdef class Engine:
         else:
             self._entries[slot] = entry
         self._count += 1
-        if not self._attached:
-            self._loop.add_reader(self._reactor.epoll, self.poll)
-            self._attached = True
         return 0
 
     cdef int leave(self, Entry entry) except -1:

@@ -37,9 +37,6 @@ cdef class Output(Entry):
         """The socket takes no more. What the peer sent before that is still to be read, a close frame above all."""
         return 0
 
-    def _tell_drained(self):
-        raise NotImplementedError
-
     cdef size_t buffered(self) noexcept:
         return self._output.size if self._tls is None else self._output.size + self._tls.plain.size
 
@@ -107,6 +104,7 @@ cdef class Output(Entry):
 
     cdef int refer(self, ws_output *output, owner, const uint8_t *data, size_t size) except -1:
         if ws_output_refer(output, &self._engine._pool, <void *>owner, data, size):
+            self.finish(MemoryError("no memory for what is sent"))  # its head may have been written already
             raise MemoryError
         Py_INCREF(owner)
         return 0

@@ -15,9 +15,10 @@ What every channel promises:
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections.abc import Callable
-from socket import socket
+from socket import AF_INET, AF_INET6, IPPROTO_TCP, TCP_NODELAY, socket
 from typing import Any, NamedTuple, Protocol
 
 from ..constants import Role
@@ -51,6 +52,14 @@ def named(address: Address) -> tuple[str, int] | str | None:
     if isinstance(address, tuple):
         return address[0], address[1]
     return address if isinstance(address, str) and address else None
+
+
+def prepare(sock: socket) -> None:
+    """Set what every connected socket needs: it never blocks, and small writes leave at once."""
+    sock.setblocking(False)
+    if sock.family in (AF_INET, AF_INET6):
+        with contextlib.suppress(OSError):  # some systems refuse it once the peer is gone, which a read will tell
+            sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
 
 
 class ChannelInfo(NamedTuple):

@@ -18,7 +18,7 @@ from pathlib import Path
 from socket import socket
 from typing import Any, TypeVar
 
-from .base import TLS, ByteHandler, Channel, Connected, Group, Listener
+from .base import TLS, ByteHandler, Channel, Connected, Group, Listener, prepare
 from .tls import TLSPump
 
 logger = logging.getLogger("wsmash")
@@ -101,6 +101,8 @@ class NativeDriver:
         return self._engine.listen(sock, on_socket, on_failure)  # type: ignore[no-any-return]
 
     def attach(self, sock: Connected, handler: ByteHandler, tls: TLS | None = None, received: bytes = b"") -> Channel:
+        if isinstance(sock, socket):  # and not what the engine has accepted
+            prepare(sock)
         pump = None if tls is None else TLSPump(tls, self._incoming, self._outgoing)
         return self._engine.attach(sock, handler, pump, received)  # type: ignore[no-any-return]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 
-from .base import ACCEPTS_PER_TURN, READ_SIZE, TLS, Address, ByteHandler, Channel, Connected
+from .base import ACCEPTS_PER_TURN, READ_SIZE, TLS, Address, ByteHandler, Channel, Connected, prepare
 from .group import PlainGroup
 from .stream import StreamChannel
 
@@ -150,10 +149,7 @@ class PortableDriver:
     ) -> SocketChannel:
         if not isinstance(sock, socket.socket):
             sock = socket.socket(fileno=sock.detach())
-        sock.setblocking(False)
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
-            with contextlib.suppress(OSError):  # some systems refuse it once the peer is gone, which a read will tell
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        prepare(sock)
         return SocketChannel(self._loop, sock, handler, tls, received)
 
     def group(self, on_slow: Callable[[Channel, bool], None]) -> PlainGroup:
