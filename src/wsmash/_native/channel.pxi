@@ -41,7 +41,7 @@ cdef class Channel(Output):
         if type(sock) is Accepted and (<Accepted>sock)._peer.ss_family in (AF_INET, AF_INET6):
             memcpy(self._peer, &(<Accepted>sock)._peer, sizeof(self._peer))
         else:
-            self._remote = _address(fd, "getpeername")
+            self._remote = _address(fd, True)
         try:
             self.watch(EPOLLIN)
         except OSError as error:
@@ -190,7 +190,7 @@ cdef class Channel(Output):
         """A look at the channel."""
         return ChannelInfo(
             self.remote(),
-            None if self._gone else _address(self._fd, "getsockname"),
+            None if self._gone else _address(self._fd, False),
             None if self._tls is None else self._tls.pump.session,
             self.buffered(),
             self._received_at,
@@ -202,11 +202,6 @@ cdef class Channel(Output):
                 None if self._receiver is None else self._receiver.inflater,
             ),
         )
-
-    @property
-    def remote_address(self):
-        """The peer's, as `info` tells it."""
-        return self.remote()
 
     # -- input
 
