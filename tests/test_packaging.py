@@ -105,7 +105,7 @@ def test_without_a_compiler(tmp_path: Path, sdist: Path) -> None:
     said, native, engine = installed(tmp_path, sdist, CC="/nonexistent")
     reason = "there was no C compiler '/nonexistent'"
     assert said == [f"wsmash: without the native engine, since {reason}; the portable one does the same, more slowly"]
-    assert native == ["__init__.py", "codec.pyi", f"unbuilt.{sys.implementation.cache_tag}.txt"]
+    assert native == ["__init__.py", "codec.pyi", "engine.pyi", f"unbuilt.{sys.implementation.cache_tag}.txt"]
     assert engine == f"portable (it was not built: {reason})"
 
 
@@ -123,7 +123,7 @@ def test_failing_compiler(tmp_path: Path, sdist: Path) -> None:
     os.utime(left, (0, 0))
     said, native, engine = installed(tmp_path, earlier, CC="false")
     assert len(said) == 1
-    assert native == ["__init__.py", "codec.pyi", f"unbuilt.{sys.implementation.cache_tag}.txt"]
+    assert native == ["__init__.py", "codec.pyi", "engine.pyi", f"unbuilt.{sys.implementation.cache_tag}.txt"]
     assert engine.startswith("portable (it was not built: the build failed with CompileError")
 
 
@@ -138,7 +138,7 @@ def test_a_failed_build_as_an_error(sdist: Path) -> None:
 def test_pure(tmp_path: Path, sdist: Path) -> None:
     """With WSMASH_BUILD=pure the package is of Python only, for any machine."""
     said, native, engine = installed(tmp_path, sdist, WSMASH_BUILD="pure")
-    assert (said, native) == ([], ["__init__.py", "codec.pyi"])
+    assert (said, native) == ([], ["__init__.py", "codec.pyi", "engine.pyi"])
     assert engine.startswith("portable (")
     assert next((tmp_path / "source/out").glob("*.whl")).name.endswith("-py3-none-any.whl")
 
@@ -153,7 +153,7 @@ def test_native(tmp_path: Path, sdist: Path) -> None:
     said, native, engine = installed(tmp_path, sdist, WSMASH_BUILD="native", WSMASH_CFLAGS="-O0 -w")
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     assert said == ["wsmash: with the native engine"]
-    assert native == ["__init__.py", f"codec{suffix}", "codec.pyi", f"engine{suffix}"]
+    assert native == ["__init__.py", f"codec{suffix}", "codec.pyi", f"engine{suffix}", "engine.pyi"]
     assert engine == "native"
 
 

@@ -151,7 +151,7 @@ def leftovers(case: Case, venv: Path) -> str:
     modules = [name for name in names if name.endswith(".so")]
     if len(modules) != (2 if case.engine == "native" else 0):
         return f"modules: {modules}"
-    if missing := {"py.typed", "codec.pyi"}.difference(names):
+    if missing := {"py.typed", "codec.pyi", "engine.pyi"}.difference(names):
         return f"not there: {missing}"
     return ", ".join(filter(LEFT_OUT.search, names))
 
