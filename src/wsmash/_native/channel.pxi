@@ -377,7 +377,7 @@ cdef class Channel(Output):
                 ):
                     if inbox != <PyObject *>None:
                         self.leave_context()  # the task that is filled goes on in its own
-                        if put_in_inbox(self._engine, <object>inbox, data):
+                        if put_in_inbox(self._engine, inbox, callback, data):
                             return 0
                     elif callback != <PyObject *>None and type(<object>callback) is not tuple:
                         function = <object>callback  # held: it may be taken off by what it does

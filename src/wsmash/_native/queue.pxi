@@ -13,6 +13,8 @@ cdef extern from *:
     int PYGEN_NEXT
 
 
+cdef Py_ssize_t MAX_BYTES = 65536  # that of `runtime/queue.py`
+
 cdef object NOTHING = iter(())
 """An iterator at its end."""
 
@@ -24,13 +26,29 @@ cdef class Queue:
     cdef list _messages
     cdef Py_ssize_t _at         # of the oldest one
     cdef Py_ssize_t _count      # how many wait
-    cdef public Py_ssize_t size
+    cdef readonly Py_ssize_t most
+    cdef readonly Py_ssize_t size
     cdef public bint pulled
-    cdef readonly Py_ssize_t few
 
-    def __init__(self, Py_ssize_t few):
+    def __init__(self, Py_ssize_t most):
         self._messages = []
-        self.few = few
+        self.most = most
+
+    cdef bint is_full(self) noexcept:
+        return self._count >= self.most or self.size >= MAX_BYTES
+
+    cdef bint are_few(self) noexcept:
+        return self._count <= self.most // 4 and self.size <= MAX_BYTES // 4
+
+    @property
+    def full(self):
+        """Whether reading is to pause."""
+        return self.is_full()
+
+    @property
+    def few(self):
+        """Whether reading, where it pauses, may go on."""
+        return self.are_few()
 
     def __len__(self):
         return self._count
@@ -66,7 +84,7 @@ cdef class Queue:
 
 @cython.final
 cdef class CallWithEach:
-    """Call a connection's one message callback with each message that waits, and await what it returns."""
+    """Call a connection's one message callback with each message as it comes, and await what it returns."""
 
     cdef object _inbox
     cdef object _connection
@@ -80,15 +98,31 @@ cdef class CallWithEach:
     def __await__(self):
         cdef Shortcuts shortcuts = _shortcuts
         cdef Queue queue = self._inbox.queue
+        cdef PyObject *inbox = <PyObject *>self._inbox
         cdef PyObject *slots = <PyObject *>self._connection
         cdef PyObject *given
+        cdef Parking parking
+        loop = self._connection._owner.environment.loop
         event = None
-        while queue._count:
+        while True:
             callback = <object>slot_of(slots, shortcuts.message)
             if callback is None or type(callback) is tuple:
                 return
+            if not queue._count:
+                if slot_of(inbox, shortcuts.last) == TRUE:
+                    return
+                event = callback = result = None  # and what they hold is let go
+                parking = Parking(loop)
+                set_slot(inbox, shortcuts.parked, <PyObject *>parking)
+                try:
+                    parking._asyncio_future_blocking = True
+                    yield parking
+                    parking.result()
+                finally:
+                    set_slot(inbox, shortcuts.parked, <PyObject *>None)
+                continue
             data = queue.take()
-            if queue._count <= queue.few and slot_of(slots, shortcuts.pauses) != shortcuts.zero:
+            if slot_of(slots, shortcuts.pauses) != shortcuts.zero and queue.are_few():
                 self._inbox.resume()
             event = event_again(event, slots, data)
             data = None
@@ -179,14 +213,14 @@ cdef class Parking:
     def __cinit__(self, loop):
         self._loop = loop
 
-    def wake(self):
+    cpdef wake(self):
         """Let the task go on in the next turn."""
         if not self._done:
             self._done = True
             if self._resume is not None:
                 self._loop.call_soon(self._resume, self, context=self._context)
 
-    def wake_at_once(self):
+    cpdef wake_at_once(self):
         """Let the task go on now."""
         if self._done or self._resume is None or self._context is None or current_task(self._loop) is not None:
             self.wake()
@@ -235,7 +269,7 @@ cdef class Parking:
     def done(self):
         return self._done
 
-    def result(self):
+    cpdef result(self):
         if self._cancelled:
             raise CancelledError
 
@@ -276,9 +310,7 @@ def shortened_next(slow):
                 ):
                     ready = Ready.__new__(Ready)
                     ready._data = (<Queue>queue).take()
-                    if (<Queue>queue)._count <= (<Queue>queue).few and (
-                        slot_of(<PyObject *>self, shortcuts.pauses) != shortcuts.zero
-                    ):
+                    if slot_of(<PyObject *>self, shortcuts.pauses) != shortcuts.zero and (<Queue>queue).are_few():
                         (<object>inbox).resume()
                     return ready
         return slow(self)

@@ -31,6 +31,7 @@ cdef extern from *:
     }
     """
     PyObject *FALSE "Py_False"  # Cython takes `False` for a number
+    PyObject *TRUE "Py_True"
     Py_ssize_t slot_offset(object descriptor)
     PyObject *slot_of(PyObject *object, Py_ssize_t offset) noexcept
     void set_slot(PyObject *object, Py_ssize_t offset, PyObject *value) noexcept
@@ -48,7 +49,7 @@ cdef class Shortcuts:
     cdef object cancelled
     cdef object is_plain
     cdef Py_ssize_t channel, life, inbox, bucket, message, context, congested, pauses
-    cdef Py_ssize_t queue, parked
+    cdef Py_ssize_t queue, parked, last
     cdef type inbox_type
     cdef PyObject *zero
     cdef Py_ssize_t client, data, json
@@ -76,6 +77,7 @@ cdef class Shortcuts:
         self.pauses = _offset(connection, "_pauses")
         self.queue = _offset(inbox, "queue")
         self.parked = _offset(inbox, "_parked")
+        self.last = _offset(inbox, "last")
         self.client = _offset(event, "client")
         self.data = _offset(event, "data")
         self.json = _offset(event, "_json")
@@ -98,7 +100,7 @@ def take_shortcuts(**what):
         connection: the class with the slots `_channel`, `_life`, `_inbox`, `_bucket`,
             `_on_message`, `_context`, `_congested` and `_pauses`.
         event: the class of a message's event, with the slots `client`, `data` and `_json`.
-        inbox: the class of an inbox, with the slots `queue` and `_parked`.
+        inbox: the class of an inbox, with the slots `queue`, `_parked` and `last`.
         open: what `_life` is while messages may pass.
         done: what a `send` returns that needs no waiting.
         must_run: whether what a callback returned is to be awaited.
@@ -151,13 +153,18 @@ cdef int call_back(Channel channel, PyObject *connection, object callback, objec
     return 0
 
 
-cdef bint put_in_inbox(Engine engine, inbox, data) except -1:
+cdef bint put_in_inbox(Engine engine, PyObject *inbox, PyObject *callback, data) except -1:
     """Keep a message for an inbox, which gets what one read brings at once; False where it must see each."""
+    cdef Queue queue
     if engine._inbox is None:
-        engine._room, engine._space = inbox.room()
+        queue = <object>slot_of(inbox, _shortcuts.queue)
+        if queue.pulled or callback != <PyObject *>None:
+            engine._room, engine._space = queue.most - queue._count, MAX_BYTES - queue.size
+        else:
+            engine._room, engine._space = (<object>inbox).room()
         if engine._room <= 0 or engine._space <= 0:
             return False
-        engine._inbox = inbox
+        engine._inbox = <object>inbox
     engine._messages.append(data)
     engine._size += len(data)
     if len(engine._messages) >= engine._room or engine._size >= engine._space:
@@ -167,11 +174,19 @@ cdef bint put_in_inbox(Engine engine, inbox, data) except -1:
 
 cdef int fill_inbox(Engine engine) except -1:
     """Put into the inbox what was kept for it; its task, where it waits, works that off now."""
-    if engine._inbox is not None:
-        inbox, engine._inbox = engine._inbox, None
-        messages, engine._messages = engine._messages, []
-        size, engine._size = engine._size, 0
-        inbox.fill(messages, size)
+    cdef Queue queue
+    if engine._inbox is None:
+        return 0
+    inbox, engine._inbox = engine._inbox, None
+    messages, engine._messages = engine._messages, []
+    size, engine._size = engine._size, 0
+    queue = <object>slot_of(<PyObject *>inbox, _shortcuts.queue)
+    queue.put(messages, size)
+    parked = <object>slot_of(<PyObject *>inbox, _shortcuts.parked)
+    if parked is not None:
+        (<Parking>parked).wake_at_once()
+    if queue.is_full():
+        inbox.pause_if_full()
     return 0
 
 

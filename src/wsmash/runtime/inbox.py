@@ -17,27 +17,24 @@ from .delivery import call_each, finish
 from .emitter import Callback, as_tuple
 from .events import MessageEvent
 from .parking import Parking
-from .queue import Queue, call_with_each
+from .queue import MAX_BYTES, Queue, call_with_each
 
 if TYPE_CHECKING:
     from .connection import WebSocketConnection
-
-MAX_BYTES = 65536
-"""Bytes that may wait before reading pauses, whatever `max_queue` says."""
 
 
 class Inbox:
     """The queue of one connection, and who empties it."""
 
-    __slots__ = ("_connection", "_dropped", "_last", "_parked", "_plain", "_task", "patient", "pulled", "queue")
+    __slots__ = ("_connection", "_dropped", "_parked", "_plain", "_task", "last", "patient", "pulled", "queue")
 
     def __init__(self, connection: WebSocketConnection) -> None:
         self._connection = connection
-        self.queue = Queue(connection._owner.options.max_queue // 4)
+        self.queue = Queue(connection._owner.options.max_queue)
         self._plain = connection.message_type is None  # messages are delivered as they are
         self._task: asyncio.Task[Any] | None = None
         self._parked: Parking | None = None  # the task that runs callbacks, or the reader's
-        self._last = False  # nothing more will come
+        self.last = False  # nothing more will come
         self._dropped = False  # the warning was given
         self.patient = connection._owner.patient  # reading pauses until somebody comes
         self.pulled = False  # recv has been called
@@ -53,17 +50,10 @@ class Inbox:
             return
         self.queue.put((data,), len(data))
         self._wake()
-        if self.full and self._waits:
-            self._connection._pause_for_inbox()
+        self.pause_if_full()
 
-    def fill(self, messages: list[str | bytes], size: int) -> None:
-        """Take messages in, `size` bytes in all, for which but the last there was `room`; for the engine.
-
-        Who waits for them goes on within this call, and reading pauses where that leaves too many.
-        """
-        self.queue.put(messages, size)
-        if self._parked is not None:
-            self._parked.wake_at_once()
+    def pause_if_full(self) -> None:
+        """Let reading pause, where too many messages are left."""
         if self.full and self._waits:
             self._connection._pause_for_inbox()
 
@@ -71,12 +61,12 @@ class Inbox:
         """How many messages, and how many bytes, may come before it is full; none where they may be discarded."""
         if not self._waits:
             return 0, 0
-        return self._connection._owner.options.max_queue - len(self.queue), MAX_BYTES - self.queue.size
+        return self.queue.most - len(self.queue), MAX_BYTES - self.queue.size
 
     @property
     def full(self) -> bool:
         """Whether reading is to pause."""
-        return len(self.queue) >= self._connection._owner.options.max_queue or self.queue.size >= MAX_BYTES
+        return self.queue.full
 
     @property
     def _waits(self) -> bool:
@@ -91,7 +81,7 @@ class Inbox:
 
     def resume(self) -> None:
         """Let reading go on, where it pauses and few enough messages are left."""
-        if not self._last and len(self.queue) <= self.queue.few and self.queue.size <= MAX_BYTES // 4:
+        if not self.last and self.queue.few:
             self._connection._resume_after_inbox()
 
     def _discard(self) -> None:
@@ -111,7 +101,8 @@ class Inbox:
         if self._parked is not None:
             self._parked.wake()
 
-    async def _park(self) -> None:
+    async def park(self) -> None:
+        """Wait until there is something to look at: a message, the end, or another callback."""
         self._parked = Parking(self._connection._owner.environment.loop)
         try:
             await self._parked
@@ -126,7 +117,7 @@ class Inbox:
         """Begin to run callbacks: with what one of them returned and those after it, or with what waits."""
         if self._task is not None:
             self._wake()
-        elif not self._last:
+        elif not self.last:
             connection = self._connection
             self._task = connection._owner.run(self._consume(result, rest, event), connection._context)
 
@@ -144,10 +135,10 @@ class Inbox:
                     await call_with_each(self, connection, failed)
                 callbacks = as_tuple(connection._on_message)
                 if not (self.queue and callbacks):
-                    if self._last:
+                    if self.last:
                         self.clear()  # the last callback has gone: for nobody
                         break
-                    await self._park()
+                    await self.park()
                     continue
                 event = connection._event_of(self.take())
                 if event is not None:
@@ -159,12 +150,12 @@ class Inbox:
             raise
         finally:
             self._task = None
-            if self._last and connection._inbox is self:
+            if self.last and connection._inbox is self:
                 connection._inbox_emptied()
 
     def end(self) -> bool:
         """Nothing more will come. Whether messages are still to be delivered: the connection then hears of the last."""
-        self._last = True
+        self.last = True
         self._wake()
         if self.delivers and self._connection._on_message is None:
             self.clear()
@@ -179,9 +170,9 @@ class Inbox:
     async def get(self) -> str | bytes | None:
         """The next message, None where no more will come. Being cancelled loses nothing."""
         while not self.queue:
-            if self._last:
+            if self.last:
                 return None
-            await self._park()
+            await self.park()
         return self.take()
 
     def pull(self) -> None:
@@ -192,7 +183,7 @@ class Inbox:
     @property
     def unwanted(self) -> bool:
         """Whether nobody takes messages, nor is expected to."""
-        return not (self.pulled or self.patient or self._last) and self._connection._on_message is None
+        return not (self.pulled or self.patient or self.last) and self._connection._on_message is None
 
     @property
     def delivers(self) -> bool:

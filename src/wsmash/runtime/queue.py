@@ -21,25 +21,39 @@ if TYPE_CHECKING:
     from .inbox import Inbox
 
 
+MAX_BYTES = 65536
+"""Bytes that may wait before reading pauses, whatever `max_queue` says."""
+
+
 @native.twin
 class Queue:
     """Messages in the order they came.
 
     Args:
-        few: how many are left when reading, where it pauses, may go on.
+        most: how many may wait before reading pauses.
 
     Attributes:
         size: how many bytes, or characters, they are.
         pulled: whether a reader takes them, just as they are.
     """
 
-    __slots__ = ("_messages", "few", "pulled", "size")
+    __slots__ = ("_messages", "most", "pulled", "size")
 
-    def __init__(self, few: int) -> None:
-        self.few = few
+    def __init__(self, most: int) -> None:
         self._messages: deque[str | bytes] = deque()
+        self.most = most
         self.size = 0
         self.pulled = False
+
+    @property
+    def full(self) -> bool:
+        """Whether reading is to pause."""
+        return len(self._messages) >= self.most or self.size >= MAX_BYTES
+
+    @property
+    def few(self) -> bool:
+        """Whether reading, where it pauses, may go on."""
+        return len(self._messages) <= self.most // 4 and self.size <= MAX_BYTES // 4
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -63,18 +77,23 @@ class Queue:
 
 @native.twin
 async def call_with_each(inbox: Inbox, connection: WebSocketConnection, failed: Failed) -> None:
-    """Call a connection's one message callback with each message that waits, and await what it returns.
+    """Call a connection's one message callback with each message as it comes, and await what it returns.
 
-    Ends when none waits, or when there is not just one callback. `failed` hears of what
-    the callback lets out, as `delivery.call_each` has it.
+    Ends when no more will come, or when there is not just one callback. `failed` hears of
+    what the callback lets out, as `delivery.call_each` has it.
     """
     queue = inbox.queue
-    while queue:
+    while True:
         callback = connection._on_message
         if callback is None or isinstance(callback, tuple):
             return
+        if not queue:
+            if inbox.last:
+                return
+            await inbox.park()
+            continue
         data = queue.take()
-        if len(queue) <= queue.few and connection._pauses:
+        if connection._pauses and queue.few:
             inbox.resume()
         try:
             result: Any = callback(MessageEvent(connection, data))
