@@ -276,10 +276,12 @@ cdef class Parking:
 
 @cython.final
 @cython.freelist(16)
-cdef class Ready:
-    """An awaitable that needs no waiting."""
+cdef class Next:
+    """What `__anext__` gives: a coroutine that is done at its first step where a message waits by then."""
 
-    cdef object _data
+    cdef object _connection
+    cdef object _slow
+    cdef object _run            # where it had to wait
 
     def __await__(self):
         return self
@@ -288,31 +290,69 @@ cdef class Ready:
         return self
 
     def __next__(self):
-        PyErr_SetObject(PyExc_StopIteration, <PyObject *>self._data)
-        end_iteration()
+        cdef PyObject *inbox
+        cdef Queue queue
+        if self._run is None:
+            inbox = slot_of(<PyObject *>self._connection, _shortcuts.inbox)
+            if type(<object>inbox) is _shortcuts.inbox_type:
+                queue = <object>slot_of(inbox, _shortcuts.queue)
+                # The first time, and where another reader waits, the long way knows what to do.
+                if queue.pulled and slot_of(inbox, _shortcuts.parked) == <PyObject *>None:
+                    if queue._count:
+                        data = take_from(queue, <PyObject *>self._connection, <object>inbox)
+                        PyErr_SetObject(PyExc_StopIteration, <PyObject *>data)
+                        data = None
+                        end_iteration()
+                    if slot_of(inbox, _shortcuts.last) != TRUE:
+                        self._run = self.wait(<object>inbox)
+            if self._run is None:
+                self._run = self._slow(self._connection).__await__()
+        return next(self._run)
+
+    def wait(self, inbox):
+        """Wait for a message; what else may come of that, the long way knows."""
+        cdef Queue queue = inbox.queue
+        cdef Parking parking = Parking(self._connection._owner.environment.loop)
+        set_slot(<PyObject *>inbox, _shortcuts.parked, <PyObject *>parking)
+        try:
+            parking._asyncio_future_blocking = True
+            yield parking
+            parking.result()
+        finally:
+            set_slot(<PyObject *>inbox, _shortcuts.parked, <PyObject *>None)
+        if queue._count:
+            return take_from(queue, <PyObject *>self._connection, inbox)
+        return (yield from self._slow(self._connection).__await__())
+
+    def send(self, value):
+        return next(self) if value is None else self._run.send(value)
+
+    def throw(self, *error):
+        if self._run is not None:
+            return self._run.throw(*error)
+        raise error[0]
+
+    def close(self):
+        if self._run is not None:
+            self._run.close()
+
+
+cdef take_from(Queue queue, PyObject *connection, inbox):
+    """The oldest message, and reading goes on once there is room again."""
+    data = queue.take()
+    if slot_of(connection, _shortcuts.pauses) != _shortcuts.zero and queue.are_few():
+        inbox.resume()
+    return data
 
 
 def shortened_next(slow):
-    """The method `__anext__` of a connection, with a short way before it: where a message waits it is there at once."""
+    """The method `__anext__` of a connection, with a short way before it."""
     def __anext__(self):
-        cdef Shortcuts shortcuts = _shortcuts
-        cdef PyObject *inbox
-        cdef PyObject *queue
-        cdef Ready ready
-        if shortcuts is not None and isinstance(self, shortcuts.connection):
-            inbox = slot_of(<PyObject *>self, shortcuts.inbox)
-            if type(<object>inbox) is shortcuts.inbox_type:
-                queue = slot_of(inbox, shortcuts.queue)
-                if (
-                    (<Queue>queue).pulled
-                    and (<Queue>queue)._count
-                    and slot_of(inbox, shortcuts.parked) == <PyObject *>None
-                ):
-                    ready = Ready.__new__(Ready)
-                    ready._data = (<Queue>queue).take()
-                    if slot_of(<PyObject *>self, shortcuts.pauses) != shortcuts.zero and (<Queue>queue).are_few():
-                        (<object>inbox).resume()
-                    return ready
-        return slow(self)
+        cdef Next coming
+        if _shortcuts is None or not isinstance(self, _shortcuts.connection):
+            return slow(self)
+        coming = Next.__new__(Next)
+        coming._connection, coming._slow = self, slow
+        return coming
 
     return __anext__
