@@ -168,8 +168,7 @@ def table(verdicts: dict[str, Verdicts]) -> str:
         "It fails unless every case is OK in both columns. INFORMATIONAL is allowed for 7.1.6, 7.13.1 and 7.13.2,",
         "where the suite has no verdict; NON-STRICT and UNIMPLEMENTED are not allowed.",
         "",
-        f"* wsmash {__version__} on {platform.python_implementation()} {platform.python_version()}, "
-        f"its engine: {engine()}",
+        f"* wsmash {__version__} on CPython {platform.python_version()}, its engine: {engine()}",
         "* autobahntestsuite 25.10.1",
         f"* cases run a second time, because the first failed beside the other role's run: {repeated or 'none'}",
         "",
