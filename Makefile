@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 WHEEL := .venv-wheel
 ARGS :=
 
-.PHONY: help run test matrix bench conformance lint types native wheel packages peers clean
+.PHONY: help run test matrix bench conformance sanitize lint types native wheel packages peers clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -28,6 +28,9 @@ bench: .venv-bench/ready ## the package beside its peers, some 20 minutes; write
 
 conformance: native ## all cases of the Autobahn test suite, both roles; writes docs/conformance.md
 	@$(BIN)/python tests/conformance/run.py $(ARGS)
+
+sanitize: $(READY) peers ## the tests on native modules with AddressSanitizer and UndefinedBehaviorSanitizer, some 6 minutes
+	@sh tools/sanitize.sh $(ARGS)
 
 lint: $(READY) ## ruff, the layers, and whether what is written by tools is what the code says
 	$(BIN)/ruff check
