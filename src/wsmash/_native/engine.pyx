@@ -3,8 +3,9 @@
 
 The loop wakes `Engine.poll` once for any number of ready sockets. What their
 callbacks send during the turn is gathered, and each connection is written to once
-at its end. Channels are in `channel.pxi`, fan-out in `group.pxi`, what is done
-without asking Python in `shortcuts.pxi`.
+at its end. Channels are in `channel.pxi`, with their halves in `input.pxi` and
+`output.pxi`, fan-out is in `group.pxi`, what is done without asking Python in
+`shortcuts.pxi` and `queue.pxi`.
 
 What wakes when:
 
@@ -244,7 +245,7 @@ cdef class Engine:
             self._late = True
         return self._late
 
-    cdef int list_ready(self, Channel channel) except -1:
+    cdef int list_ready(self, Input channel) except -1:
         """It has something to deliver that no descriptor will tell of."""
         if not channel._listed:
             channel._listed = True
@@ -253,7 +254,7 @@ cdef class Engine:
                 self.ask_turn()
         return 0
 
-    cdef int list_dirty(self, Channel channel) except -1:
+    cdef int list_dirty(self, Output channel) except -1:
         """It has something to write at the end of the turn."""
         if not channel._dirty:
             channel._dirty = True
@@ -292,12 +293,12 @@ cdef class Engine:
         if self._ready:
             ready, self._ready = self._ready, []
             for each in ready:
-                (<Channel>each)._listed = False
+                (<Input>each)._listed = False
             for at in range(len(ready)):
-                (<Channel>ready[at]).go_on()
+                (<Input>ready[at]).go_on()
                 if self._late:
                     for each in ready[at + 1 :]:
-                        self.list_ready(<Channel>each)
+                        self.list_ready(<Input>each)
                     return 0
         count = ws_reactor_poll(&self._reactor, events)
         for at in range(count):
@@ -328,8 +329,8 @@ cdef class Engine:
         while self._dirty:
             dirty, self._dirty = self._dirty, []
             for each in dirty:
-                (<Channel>each)._dirty = False
-                (<Channel>each).flush()
+                (<Output>each)._dirty = False
+                (<Output>each).flush()
         return 0
 
     cdef uint8_t *plaintext(self, size_t size) except NULL:
@@ -380,5 +381,6 @@ include "shortcuts.pxi"
 include "queue.pxi"
 include "tls.pxi"
 include "output.pxi"
+include "input.pxi"
 include "channel.pxi"
 include "group.pxi"

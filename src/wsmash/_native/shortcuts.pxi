@@ -125,7 +125,7 @@ def make_event(connection, data):
     return make_event_of(<PyObject *>connection, data)
 
 
-cdef int call_back(Channel channel, PyObject *connection, object callback, object data) except -1:
+cdef int call_back(Input channel, PyObject *connection, object callback, object data) except -1:
     """Call a connection's one message callback with an event."""
     cdef Shortcuts shortcuts = _shortcuts
     cdef Engine engine = channel._engine
