@@ -125,6 +125,8 @@ cdef class Engine:
     cdef bint _flush_asked
     cdef bint _dead             # this is a forked child: the reactor is its parent's
     cdef bint _late             # the turn has taken its time
+    cdef bint _ready_last       # the ready list has its turn after the sockets, not before
+    cdef uint32_t _first        # which of the events is looked at first
     cdef double _now
     cdef uint64_t _turn         # moves whenever output may be written at once again
     cdef unsigned _frames
@@ -259,9 +261,14 @@ cdef class Engine:
         if not channel._dirty:
             channel._dirty = True
             self._dirty.append(channel)
-            if not self._polling and not self._flush_asked:
-                self._flush_asked = True
-                self._call_soon(self.flush)
+            if not self._polling:
+                self.ask_flush()
+        return 0
+
+    cdef int ask_flush(self) except -1:
+        if not self._flush_asked:
+            self._flush_asked = True
+            self._call_soon(self.flush)
         return 0
 
     cdef int ask_turn(self) except -1:
@@ -286,27 +293,48 @@ cdef class Engine:
             self.end_turn()
 
     cdef int work(self) except -1:
-        cdef epoll_event events[256]
-        cdef int count, at
-        cdef int64_t slot
+        # Whatever took all of a turn is not the first thing of the next: the others would never have theirs.
+        if self._ready_last:
+            self.work_events()
+        if self._ready and not self._late:
+            self.work_ready()
+        if not (self._ready_last or self._late):
+            self.work_events()
+        if self._late:
+            self._ready_last = not self._ready_last
+        return 0
+
+    cdef int work_ready(self) except -1:
+        """Go on with the channels that hold what they have not delivered."""
         cdef list ready
-        if self._ready:
-            ready, self._ready = self._ready, []
-            for each in ready:
-                (<Input>each)._listed = False
-            for at in range(len(ready)):
-                (<Input>ready[at]).go_on()
-                if self._late:
-                    for each in ready[at + 1 :]:
-                        self.list_ready(<Input>each)
-                    return 0
+        cdef Py_ssize_t at = 0
+        cdef Channel channel
+        ready, self._ready = self._ready, []
+        try:
+            while at < len(ready) and not self._late:
+                channel = <Channel>ready[at]
+                at += 1
+                channel._listed = False
+                channel.go_on()
+        finally:
+            if at < len(ready):
+                self._ready[:0] = ready[at:]  # before those that have had their turn
+        return 0
+
+    cdef int work_events(self) except -1:
+        """Look after the sockets that report something."""
+        cdef epoll_event events[256]
+        cdef int count, at, passed
+        cdef int64_t slot
         count = ws_reactor_poll(&self._reactor, events)
-        for at in range(count):
+        for passed in range(count):
+            at = <int>((self._first + <uint32_t>passed) % <uint32_t>count)
             slot = ws_reactor_slot(&self._reactor, &events[at])
             if slot >= 0:
                 entry = <object>PyList_GET_ITEM(self._entries, slot)
                 (<Entry>entry).happened(events[at].events)
                 if self._late:
+                    self._first += 1  # epoll tells of them in the same order again
                     break
         return 0
 
@@ -326,11 +354,21 @@ cdef class Engine:
 
     cdef int flush_dirty(self) except -1:
         cdef list dirty
+        cdef Py_ssize_t at
+        cdef Channel channel
         while self._dirty:
             dirty, self._dirty = self._dirty, []
-            for each in dirty:
-                (<Output>each)._dirty = False
-                (<Output>each).flush()
+            at = 0
+            try:
+                while at < len(dirty):
+                    channel = <Channel>dirty[at]
+                    at += 1
+                    channel._dirty = False
+                    channel.flush()
+            finally:
+                if at < len(dirty):
+                    self._dirty += dirty[at:]
+                    self.ask_flush()
         return 0
 
     cdef uint8_t *plaintext(self, size_t size) except NULL:

@@ -125,16 +125,23 @@ cdef class Input(Output):
         cdef size_t placed = count if count < room else room
         cdef bint whole = self._receiver.received(placed)
         self._message_at = self._received_at
-        if whole:
-            self.hand_on(self._receiver.opcode)
-            fill_inbox(self._engine)
-            self.leave_context()
-        if count > placed and not self._gone:
-            if self._paused:
-                self.keep(rest, count - placed)
-                self._more = True
-            elif not self._closing:
-                self.deliver(rest, count - placed)
+        cdef bint raised = True
+        try:
+            if whole:
+                self.hand_on(self._receiver.opcode)
+                self.end_read()
+            raised = False
+        finally:
+            if raised:
+                self.leave_context()
+            if count > placed and not (self._gone or self._closing):
+                if self._paused or raised:
+                    self.keep(rest, count - placed)
+                    self._more = True
+                    if not self._paused:
+                        self._engine.list_ready(self)
+                else:
+                    self.deliver(rest, count - placed)
         return 0
 
     cdef int deliver(self, const uint8_t *data, size_t size) except -1:
@@ -162,17 +169,26 @@ cdef class Input(Output):
         finally:
             if reading:
                 self.finish(MemoryError("no memory for what the peer sent"))
-            fill_inbox(engine)
+            try:
+                self.end_read()
+            finally:  # an interrupt loses no bytes
+                self._gathers = self._answers_later and count > 1
+                if receiver.wire.pieces != pieces or not receiver.wire.message:
+                    self._message_at = self._received_at
+                if self._closing or self._gone:
+                    self._more = False
+                elif at < size:
+                    self.keep(data + at, size - at)
+                if self._more and not self._paused:
+                    engine.list_ready(self)
+        return 0
+
+    cdef int end_read(self) except -1:
+        """All that one read brought is handed on."""
+        try:
+            fill_inbox(self._engine)
+        finally:
             self.leave_context()
-            self._gathers = self._answers_later and count > 1
-            if receiver.wire.pieces != pieces or not receiver.wire.message:
-                self._message_at = self._received_at
-            if self._closing or self._gone:
-                self._more = False
-            elif at < size:
-                self.keep(data + at, size - at)
-            if self._more and not self._paused:
-                engine.list_ready(self)
         return 0
 
     cdef int hand_on(self, int opcode) except -1:

@@ -183,10 +183,12 @@ cdef int fill_inbox(Engine engine) except -1:
     queue = <object>slot_of(<PyObject *>inbox, _shortcuts.queue)
     queue.put(messages, size)
     parked = <object>slot_of(<PyObject *>inbox, _shortcuts.parked)
-    if parked is not None:
-        (<Parking>parked).wake_at_once()
-    if queue.is_full():
-        inbox.pause_if_full()
+    try:
+        if parked is not None:
+            (<Parking>parked).wake_at_once()
+    finally:
+        if queue.is_full():
+            inbox.pause_if_full()
     return 0
 
 
