@@ -184,6 +184,15 @@ def test_the_end_frees_an_unfinished_message(codec: Codec, end: bytes) -> None:
 # -- what an unfinished message takes
 
 
+def test_what_was_received_is_not_unfinished(codec: Codec) -> None:
+    """Where all that was fed has been received nothing is under way, whether or not more is asked for."""
+    receiver = reading(codec)
+    receiver.feed(PEER.frame(BINARY, b"x") + PEER.frame(BINARY, b"y"))
+    for unfinished in (True, False):
+        assert receiver.receive() is not None
+        assert receiver.unfinished is unfinished
+
+
 def test_tiny_fragments_take_little_memory(codec: Codec) -> None:
     """A message in fragments of one byte holds its payload, the growth of one buffer, and nothing each: case 37."""
     size = 60_000

@@ -44,7 +44,7 @@ cdef class Receiver:
     @property
     def unfinished(self):
         """Whether the peer has begun a frame or a message and not ended it."""
-        return not self.wire.over and (self.wire.message != 0 or PyBytes_GET_SIZE(self._fed) > 0)
+        return not self.wire.over and (self.wire.message != 0 or self._pos < <size_t>PyBytes_GET_SIZE(self._fed))
 
     @property
     def in_message(self):

@@ -106,7 +106,7 @@ class Receiver:
     @property
     def unfinished(self) -> bool:
         """Whether the peer has begun a frame or a message and not ended it."""
-        return not self._over and (self._message is not Assembly.IDLE or bool(self._data))
+        return not self._over and (self._message is not Assembly.IDLE or self._pos < len(self._data))
 
     @property
     def in_message(self) -> bool:
