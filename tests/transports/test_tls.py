@@ -11,7 +11,7 @@ import pytest
 
 from fixtures.certificates import contexts, server_context
 from fixtures.driver import LIMITS, MIB, Bench, End, Recorder
-from fixtures.frames import text
+from fixtures.frames import frame, text
 from fixtures.in_loop import in_loop, turns
 from wsmash.constants import Opcode, Role
 from wsmash.transports.base import ITEMS_PER_TURN, TLS
@@ -73,6 +73,13 @@ class RawPeer:
                 self.incoming.write(data)
             except ssl.SSLZeroReturnError:
                 return b""
+
+    async def reads(self, size: int) -> bytes:
+        """So much plaintext."""
+        data = b""
+        while len(data) < size:
+            data += await self.read()
+        return data
 
     def say_goodbye(self) -> None:
         """Write close_notify."""
@@ -205,6 +212,59 @@ async def test_pause_before_close_notify(bench: Bench) -> None:
     assert await peer.read() == b"answer"
     end.channel.resume_reading()
     assert await end.handler.hears("lost") == (None,)
+
+
+@in_loop
+async def test_answers_to_what_came_with_close_notify(bench: Bench) -> None:
+    """What a handler sends about the last messages leaves before the end that came in the same read, paused or not."""
+    for pauses in (False, True):
+        end, peer = await server_end(bench)
+        end.upgrade()
+
+        def answer(what: tuple[object, ...], end: End = end, pauses: bool = pauses) -> None:
+            if what[0] == "message":
+                end.channel.send(Opcode.TEXT, b"answer")
+                if pauses:
+                    end.channel.pause_reading()
+
+        end.handler.act = answer
+        peer.session.write(text("one", masked=True) + text("two", masked=True))
+        peer.say_goodbye()
+        await peer.flush()
+        while not end.handler.all("lost"):
+            end.channel.resume_reading()
+            await turns(2)
+        assert await peer.reads(len(text("answer")) * 2) == text("answer") * 2
+
+
+@pytest.mark.parametrize("act", ["send", "abort", "pause"])
+@in_loop
+async def test_alert_of_another(bench: Bench, act: str) -> None:
+    """What TLS has to say on one connection is sent on no other one, whatever is done between."""
+    broken, broken_peer = await server_end(bench)
+    sound, sound_peer = await server_end(bench)
+    broken.upgrade()
+    sound.upgrade()
+
+    def meanwhile(what: tuple[object, ...]) -> None:
+        if what[0] == "message":
+            sound.channel.send(Opcode.BINARY, bytes(100_000))  # above high water: written at once
+            if act == "abort":
+                broken.channel.abort()
+            elif act == "pause":
+                broken.channel.pause_reading()
+
+    broken.handler.act = meanwhile
+    broken_peer.session.write(text("fine", masked=True))
+    await broken.peer_sends(broken_peer.outgoing.read() + b"\x17\x03\x03\x00\x20" + bytes(32))
+    await broken.handler.hears("message")
+    sound.channel.send(Opcode.TEXT, b"more")
+    expected = frame(Opcode.BINARY, bytes(100_000)) + text("more")
+    assert await sound_peer.reads(len(expected)) == expected
+    if act != "abort":
+        with pytest.raises(ssl.SSLError, match="(?i)alert"):
+            await broken_peer.read()
+        assert broken.channel.info().buffered == 0
 
 
 @in_loop

@@ -84,21 +84,26 @@ cdef class Input(Output):
         """Ciphertext came: what it holds is worked off, and TLS may have something to say by itself."""
         cdef uint8_t *plaintext = NULL
         cdef size_t length = 0
-        ended = self._tls.receive(self, data, size, &plaintext, &length)
+        try:
+            ended = self._tls.receive(self, data, size, &plaintext, &length)
+        finally:  # before a callback lets another connection encrypt: the memory is everybody's
+            self._tls.take_ciphertext(self)
+        failed = ended is not None and ended is not True
         if length:
+            if failed:
+                self._tls.pump.failure = ended
             self.understood(plaintext, length)
         if self._gone:
             return 0
-        self._tls.take_ciphertext(self)
-        if ended is None or ended is True:
+        if not failed:
             if self.buffered() or self._closing:
                 self._engine.list_dirty(self)
             return 0 if ended is None else self.end_input()
         if length:
-            self._tls.pump.failure = ended
+            self.flush()  # the alert
             return self.end_input()
         if not self._closing or self._tls.shakes_hands():  # else nothing is listened to any more, sound or not
-            self.flush()  # the alert
+            self.flush()
             self.finish(ended)
         return 0
 
@@ -318,6 +323,8 @@ cdef class Input(Output):
 
     cdef int end(self) except -1:
         """What came before the peer's end is delivered. What we still write in closing may go out first."""
+        if self.buffered():
+            self.flush()  # answers to what came with the end
         if not (self._closing and self.buffered()):
             self.finish(None if self._tls is None else self._tls.pump.failure)
         return 0
