@@ -8,7 +8,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Coroutine
 from contextvars import Context
 from typing import Any, TypeVar
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, ref
 
 from ..transports.base import Driver
 from ..transports.choice import make_driver
@@ -56,7 +56,8 @@ class Environment:
 _running: set[asyncio.Task[Any]] = set()
 """The loop itself holds its tasks weakly."""
 
-_environments: WeakValueDictionary[AbstractEventLoop, Environment] = WeakValueDictionary()
+_environments: WeakKeyDictionary[AbstractEventLoop, ref[Environment]] = WeakKeyDictionary()
+"""Both weak: an environment's engine is held by its loop, and would hold a loop that was dropped for ever."""
 
 
 def current_environment(action: str) -> Environment:
@@ -71,7 +72,9 @@ def current_environment(action: str) -> Environment:
         raise RuntimeError(
             f"{action} needs a running event loop: call it from a coroutine, or use wsmash.run(...)"
         ) from None
-    environment = _environments.get(loop)
+    known = _environments.get(loop)
+    environment = None if known is None else known()
     if environment is None:
-        environment = _environments[loop] = Environment(loop)
+        environment = Environment(loop)
+        _environments[loop] = ref(environment)
     return environment
