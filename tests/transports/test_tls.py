@@ -262,7 +262,7 @@ async def test_alert_of_another(bench: Bench, act: str) -> None:
     expected = frame(Opcode.BINARY, bytes(100_000)) + text("more")
     assert await sound_peer.reads(len(expected)) == expected
     if act != "abort":
-        with pytest.raises(ssl.SSLError, match="(?i)alert"):
+        with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
             await broken_peer.read()
         assert broken.channel.info().buffered == 0
 
