@@ -59,8 +59,12 @@ static void append(ws_output *output, ws_chunk *chunk) {
 uint8_t *ws_output_room(ws_output *output, ws_pool *pool, size_t size) {
     ws_chunk *chunk = output->last;
     if (!chunk || chunk->owner || chunk->room - chunk->end < size) {
-        int class = class_of(size), grown = chunk && !chunk->owner ? class_of_chunk(chunk) + 1 : 0;
-        if (class < grown) class = grown < WS_CLASSES ? grown : WS_CLASSES - 1;
+        int class = class_of(size);
+        if (class < WS_CLASSES && chunk && !chunk->owner) { /* one that fits no class has just the size it needs */
+            int grown = class_of_chunk(chunk) + 1;
+            if (grown >= WS_CLASSES) grown = WS_CLASSES - 1;
+            if (class < grown) class = grown;
+        }
         chunk = make_chunk(pool, class, size);
         if (!chunk) return NULL;
         append(output, chunk);

@@ -13,6 +13,7 @@ from fixtures.driver import LIMITS, MIB, Bench, End
 from fixtures.frames import close, frame, frames_in, text
 from fixtures.in_loop import in_loop, turns
 from wsmash.constants import Opcode, Role
+from wsmash.options import Limits
 from wsmash.sansio.violations import Violation
 from wsmash.transports.base import ITEMS_PER_TURN, READ_SIZE, REFUSED
 
@@ -430,6 +431,20 @@ async def test_empty_buffer_takes_any_message(bench: Bench) -> None:
     await end.peer_reads(size + 10)
     await end.handler.hears("drained")
     assert end.channel.send(Opcode.BINARY, b"x") == 0
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("sizes", [(8 * MIB, MIB), (70_000, 3 * MIB, 1, 70_000, 200_000), (65_523,) * 5, (2048, 16384) * 9])
+@in_loop
+async def test_large_messages_that_wait(bench: Bench, role: Role, sizes: tuple[int, ...]) -> None:
+    """Messages of any sizes that wait behind each other arrive whole, masked or not."""
+    end = bench.attach()
+    end.upgrade(role, Limits(None, None, 65536, None))
+    messages = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
+    for each in messages:
+        end.channel.send(Opcode.BINARY, each)
+    end.channel.close()
+    assert [each.payload for each in frames_in(await end.peer_reads_all())] == messages
 
 
 @in_loop
