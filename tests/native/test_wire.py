@@ -1,4 +1,4 @@
-"""The plain C under sanitizers: `wire_check.c`, built with vectors and without."""
+"""The plain C under sanitizers: `wire_check.c`, built with vectors and without, and `output_check.c`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 
 HERE = Path(__file__).parent
 NATIVE = HERE.parent.parent / "native"
-SOURCES = [HERE / "wire_check.c", *(NATIVE / f"{name}.c" for name in ("mask", "utf8", "frame", "receiver"))]
+WIRE = [HERE / "wire_check.c", *(NATIVE / f"{name}.c" for name in ("mask", "utf8", "frame", "receiver"))]
+OUTPUT = [HERE / "output_check.c", *(NATIVE / f"{name}.c" for name in ("output", "reactor"))]
 FLAGS = ["-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-sanitize-recover=all"]
 
 
@@ -30,12 +31,21 @@ def compiler(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return command
 
 
-@pytest.mark.parametrize("flag", ["-O3", "-DWS_PLAIN"])
-def test_wire(compiler: list[str], tmp_path: Path, flag: str) -> None:
-    """Masks, UTF-8, heads and the receiver do what naive ones do, and touch no byte that is not theirs."""
-    program = tmp_path / "wire_check"
-    command = [*compiler, *FLAGS, flag, f"-I{NATIVE}", *map(str, SOURCES), "-o", str(program)]
+def check(compiler: list[str], program: Path, sources: list[Path], *flags: str) -> None:
+    """Build it and run it."""
+    command = [*compiler, *FLAGS, *flags, f"-I{NATIVE}", *map(str, sources), "-o", str(program)]
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     ran = subprocess.run([program], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (0, "all is well\n"), ran.stderr
+
+
+@pytest.mark.parametrize("flag", ["-O3", "-DWS_PLAIN"])
+def test_wire(compiler: list[str], tmp_path: Path, flag: str) -> None:
+    """Masks, UTF-8, heads and the receiver do what naive ones do, and touch no byte that is not theirs."""
+    check(compiler, tmp_path / "wire_check", WIRE, flag)
+
+
+def test_output(compiler: list[str], tmp_path: Path) -> None:
+    """What waits comes out whole and in order, however it is put in and taken; a slot's old events are nobody's."""
+    check(compiler, tmp_path / "output_check", OUTPUT)
