@@ -124,7 +124,7 @@ async def test_an_event_that_nobody_keeps_is_used_again(kind: str) -> None:
     count = 0
     async with served(2, connected) as (_, peers):
         for _ in range(3):
-            for name, peer in enumerate(peers):
+            for peer in peers:
                 await peer.say(*MESSAGES[:10])
                 count += 10
                 await until(partial(_has, heard, count))
