@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fixtures.driver import LIMITS, MIB, Bench, End
 from fixtures.frames import frame, frames_in, text
 from fixtures.in_loop import in_loop
@@ -125,6 +127,24 @@ async def test_before_the_upgrade_and_after_the_end(bench: Bench) -> None:
     closing.channel.close()
     assert group.send(Prepared(Opcode.TEXT, b"x")) == 1
     assert await fine.peer_reads(3) == text("x")
+
+
+@pytest.mark.parametrize("end", ["close", "abort", "break"])
+@in_loop
+async def test_who_ends_is_not_slow(bench: Bench, end: str) -> None:
+    """A member that was above high water and is open no more is reported no more."""
+    slow = Slow()
+    stuck = bench.attach()
+    group = group_of(bench, [stuck], slow)
+    group.send(Prepared(Opcode.BINARY, bytes(MIB)))
+    assert slow.told == [(stuck.channel, False)]
+    if end == "break":
+        stuck.peer.close()
+        await stuck.handler.hears("lost")
+    else:
+        getattr(stuck.channel, end)()
+    assert group.send(Prepared(Opcode.TEXT, b"x")) == 0
+    assert len(slow.told) == 1
 
 
 @in_loop

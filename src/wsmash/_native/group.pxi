@@ -37,7 +37,7 @@ cdef class Group:
                 waiting = channel.send_prepared(message)
                 above = channel.above_high_water
             took += waiting >= 0
-            if above:
+            if above and waiting != NOT_OPEN:
                 if slow is None:
                     slow = []
                 slow.append((channel, waiting == REFUSED))

@@ -7,7 +7,7 @@ from typing import cast
 
 from ..sansio.sender import Prepared
 from .base import REFUSED, Channel
-from .stream import StreamChannel
+from .stream import NOT_OPEN, StreamChannel
 
 
 class PlainGroup:
@@ -33,7 +33,7 @@ class PlainGroup:
                 continue
             waiting = channel.send_prepared(message)
             took += waiting >= 0
-            if channel.above_high_water:
+            if channel.above_high_water and waiting != NOT_OPEN:
                 slow.append((channel, waiting == REFUSED))
         # Told afterwards, since whoever hears it may change the members.
         for member, refused in slow:
