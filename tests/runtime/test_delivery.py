@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from fixtures.clock import elapse, idle, virtual
-from fixtures.ends import Record, end, open_client_end, open_server_end
-from wsmash.constants import State
+from fixtures.ends import Record, end, frames, open_client_end, open_server_end
+from wsmash.constants import Opcode, State
+from wsmash.runtime.connection import WebSocketConnection
 from wsmash.runtime.events import MessageEvent
 
 who: ContextVar[str] = ContextVar("who", default="nobody")
@@ -155,18 +156,26 @@ async def test_a_callbacks_task_that_is_cancelled_closes_the_connection() -> Non
     assert record.names == ["close"] and record.last.sent == (1011, "internal error")
 
 
+@pytest.mark.parametrize("server", [False, True])
 @virtual
-async def test_a_plain_callback_may_raise_cancelled_error() -> None:
-    """`CancelledError` out of a plain callback passes through, as every BaseException does."""
-    client, channel = open_client_end()
+async def test_a_plain_callback_may_raise_cancelled_error(caplog: pytest.LogCaptureFixture, server: bool) -> None:
+    """`CancelledError` out of a plain callback, as of a future's result, is a failure: nothing reaches the loop."""
+    connection: WebSocketConnection
+    connection, channel = open_server_end() if server else open_client_end()
+    got: list[object] = []
 
-    def callback(_: object) -> None:
-        raise asyncio.CancelledError
+    def callback(event: MessageEvent) -> None:
+        got.append(event.data)
+        if event.data == "x":
+            raise asyncio.CancelledError
 
-    client.on("message", callback)
-    with pytest.raises(asyncio.CancelledError):
-        channel.message("x")
-    end(client)
+    connection.on("message", callback)
+    channel.message("x")
+    channel.message("y")
+    assert got == (["x"] if server else ["x", "y"])
+    assert [each.payload[:2] for each in frames(channel, Opcode.CLOSE)] == ([b"\x03\xf3"] if server else [])
+    assert "a callback failed" in caplog.text
+    end(connection)
 
 
 @virtual

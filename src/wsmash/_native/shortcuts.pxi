@@ -138,7 +138,7 @@ cdef int call_back(Input channel, PyObject *connection, object callback, object 
         set_slot(<PyObject *>event, shortcuts.json, <PyObject *>None)
     try:
         result = callback(event)
-    except Exception as error:
+    except (Exception, CancelledError) as error:
         channel.leave_context()
         (<object>connection)._callback_failed(error)
         return 0

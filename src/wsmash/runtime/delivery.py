@@ -17,6 +17,9 @@ from .owner import Owner
 Failed = Callable[[BaseException], object]
 """Hears of an exception that a callback let out."""
 
+FAILURES = (Exception, asyncio.CancelledError)
+"""What a function lets out that has failed: the latter where it asked a future that was cancelled for its result."""
+
 
 def deliver(owner: Owner, context: Context, stored: Stored, event: Any, failed: Failed) -> asyncio.Task[Any] | None:
     """Call the callbacks; the task that the rest of them runs in, or None where none is needed."""
@@ -24,7 +27,7 @@ def deliver(owner: Owner, context: Context, stored: Stored, event: Any, failed: 
     for at, callback in enumerate(callbacks, 1):
         try:
             result = context.run(callback, event)
-        except Exception as error:
+        except FAILURES as error:
             failed(error)
             continue
         if must_run(result):
@@ -42,7 +45,7 @@ async def call_each(callbacks: tuple[Callback, ...], event: Any, failed: Failed)
     for callback in callbacks:
         try:
             result = callback(event)
-        except Exception as error:
+        except FAILURES as error:
             failed(error)
             continue
         if must_run(result):

@@ -14,7 +14,7 @@ from ..sansio.states import Life, Signal, advance
 from ..sansio.violations import Violation
 from ..transports.base import Channel
 from .core import INBOX, OUTPUT
-from .delivery import Failed, deliver
+from .delivery import FAILURES, Failed, deliver
 from .emitter import Callback, Emitter, as_tuple, must_run
 from .ending import Ending
 from .events import MessageEvent, OpenEvent, make_event
@@ -102,7 +102,7 @@ class Lifecycle(Ending):
         for at, each in enumerate(callbacks, 1):
             try:
                 result = context.run(each, event)
-            except Exception as error:
+            except FAILURES as error:
                 self._callback_failed(error)
                 continue
             if result is not None and must_run(result):
