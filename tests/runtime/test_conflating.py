@@ -187,3 +187,13 @@ async def test_what_waits_outside_the_buffer_is_forgotten_when_the_connection_fa
     assert [each.opcode for each in channel.sent] == [Opcode.TEXT, Opcode.CLOSE]
     channel.lose()
     await idle()
+
+
+@virtual
+async def test_a_key_is_a_str() -> None:
+    """Anything else is a mistake at the call, not only once messages wait."""
+    connection, channel = open_server_end(slow_consumer="conflate")
+    with pytest.raises(TypeError, match="key of a message is a str, not 1"):
+        connection.send("x", key=1)  # type: ignore[arg-type]
+    assert texts(channel) == []
+    end(connection)

@@ -128,13 +128,15 @@ class WebSocketConnection(Lifecycle, ABC):
             An awaitable that ends when the peer keeps up.
 
         Raises:
-            TypeError: this is no message; `send_json` takes any JSON value.
+            TypeError: this is no message, where `send_json` takes any JSON value; or the key is no str.
             ValueError: a lone surrogate, or a NaN or infinity in JSON.
             InvalidState: the connection is not open yet.
             ConnectionClosed: it is open no more.
             SlowConsumer: the write buffer is full, and the policy is "close" or "raise".
         """
         opcode, payload = encode_message(data)
+        if key is not None and not isinstance(key, str):
+            raise TypeError(f"the key of a message is a str, not {key!r:.75}")
         if self._life is not Life.OPEN:
             self._check_open()
         self._owner.environment.check_thread("send")
