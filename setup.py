@@ -20,7 +20,9 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import PlatformError
 
-WANTED = os.environ.get("WSMASH_BUILD", "auto")
+WANTED = os.environ.get("WSMASH_BUILD") or "auto"
+if WANTED not in ("auto", "pure", "native"):
+    sys.exit(f"WSMASH_BUILD must be one of auto, pure, native, and is {WANTED!r}")
 OWN_FLAGS = os.environ.get("WSMASH_CFLAGS", "").split()
 FLAGS = ["-O3", "-g0", "-std=gnu11", "-fvisibility=hidden", *OWN_FLAGS]
 CORE = ["mask.c", "utf8.c", "frame.c", "receiver.c"]
