@@ -5,15 +5,17 @@
 #include <unistd.h>
 
 int ws_reactor_open(ws_reactor *reactor) {
-    reactor->slots = NULL;
-    reactor->count = reactor->room = reactor->free = 0;
-    reactor->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (reactor->epoll < 0) reactor->epoll = epoll_create1(EPOLL_CLOEXEC);
     return reactor->epoll < 0 ? errno : 0;
 }
 
-void ws_reactor_close(ws_reactor *reactor) {
+void ws_reactor_rest(ws_reactor *reactor) {
     if (reactor->epoll >= 0) close(reactor->epoll);
     reactor->epoll = -1;
+}
+
+void ws_reactor_close(ws_reactor *reactor) {
+    ws_reactor_rest(reactor);
     free(reactor->slots);
     reactor->slots = NULL;
     reactor->count = reactor->room = reactor->free = 0;

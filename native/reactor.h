@@ -26,8 +26,14 @@ typedef struct {
     uint32_t free; /* the first free one among them; `count` where there is none */
 } ws_reactor;
 
-/* 0, or an errno. */
+/* What a reactor is before it is first opened. */
+#define WS_REACTOR {.epoll = -1}
+
+/* Make the descriptor, where there is none: 0, or an errno. */
 int ws_reactor_open(ws_reactor *);
+
+/* Close the descriptor while no socket is in it. Slots keep their generations: an old event stays nobody's. */
+void ws_reactor_rest(ws_reactor *);
 
 /* Close the descriptor and give the memory back; the sockets are somebody else's. */
 void ws_reactor_close(ws_reactor *);

@@ -102,7 +102,7 @@ static void check_output(void) {
 }
 
 static void check_reactor(void) {
-    ws_reactor reactor;
+    ws_reactor reactor = WS_REACTOR;
     struct epoll_event events[WS_EVENTS], old;
     int ends[2];
     int64_t slots[300];
@@ -121,6 +121,10 @@ static void check_reactor(void) {
     CHECK(!ws_reactor_watch(&reactor, 7, ends[0], 0, EPOLLIN));
     CHECK(ws_reactor_poll(&reactor, events) == 1 && ws_reactor_slot(&reactor, events) == 7);
     CHECK(ws_reactor_watch(&reactor, 8, -1, 0, EPOLLIN));
+    old = events[0];
+    ws_reactor_leave(&reactor, 7);
+    ws_reactor_rest(&reactor);
+    CHECK(!ws_reactor_open(&reactor) && !ws_reactor_poll(&reactor, events) && ws_reactor_slot(&reactor, &old) == -1);
     close(ends[0]);
     close(ends[1]);
     ws_reactor_close(&reactor);

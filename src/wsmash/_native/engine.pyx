@@ -184,10 +184,9 @@ cdef class Engine:
         cdef int number
         if self._dead:
             raise RuntimeError("this event loop's sockets belong to the parent of this process")
-        if self._reactor.epoll < 0:
-            number = ws_reactor_open(&self._reactor)
-            if number:
-                raise OSError(number, os.strerror(number))
+        number = ws_reactor_open(&self._reactor)
+        if number:
+            raise OSError(number, os.strerror(number))
         if not self._attached:
             self._loop.add_reader(self._reactor.epoll, self.poll)
             self._attached = True
@@ -216,6 +215,7 @@ cdef class Engine:
             self._attached = False
             if not self._loop.is_closed():
                 self._loop.remove_reader(self._reactor.epoll)
+            ws_reactor_rest(&self._reactor)  # a loop that has ended may wait for the collector with its engine
         return 0
 
     def forked(self):

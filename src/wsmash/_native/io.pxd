@@ -29,6 +29,7 @@ cdef extern from "reactor.h" nogil:
         int epoll
 
     int ws_reactor_open(ws_reactor *)
+    void ws_reactor_rest(ws_reactor *)
     void ws_reactor_close(ws_reactor *)
     int64_t ws_reactor_enter(ws_reactor *)
     void ws_reactor_leave(ws_reactor *, uint32_t slot)
