@@ -15,16 +15,14 @@ cdef class Placing:
 
     cdef Receiver receiver
     cdef bytes fed
-    cdef bint begun
 
     def __init__(self, role, limits, compression=None):
         self.receiver = Receiver(role, limits, compression)
         self.fed = b""
-        self.begun = False
 
     @property
     def unfinished(self):
-        return not self.receiver.wire.over and (self.receiver.in_message or self.begun)
+        return not self.receiver.wire.over and (self.receiver.in_message or len(self.fed) > 0)
 
     @property
     def in_message(self):
@@ -40,7 +38,6 @@ cdef class Placing:
 
     def feed(self, bytes data):
         self.fed += data
-        self.begun = len(self.fed) > 0
 
     def receive(self):
         global placed
@@ -61,7 +58,6 @@ cdef class Placing:
                 self.fed = self.fed[used:]
                 found = self.receiver.received(used)
         if not found:
-            self.begun = len(self.fed) > 0
             return None
         return self.receiver.opcode, self.receiver.data
 
