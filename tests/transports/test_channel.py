@@ -434,7 +434,9 @@ async def test_empty_buffer_takes_any_message(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("role", Role)
-@pytest.mark.parametrize("sizes", [(8 * MIB, MIB), (70_000, 3 * MIB, 1, 70_000, 200_000), (65_523,) * 5, (2048, 16384) * 9])
+@pytest.mark.parametrize(
+    "sizes", [(8 * MIB, MIB), (70_000, 3 * MIB, 1, 70_000, 200_000), (65_523,) * 5, (2048, 16384) * 9]
+)
 @in_loop
 async def test_large_messages_that_wait(bench: Bench, role: Role, sizes: tuple[int, ...]) -> None:
     """Messages of any sizes that wait behind each other arrive whole, masked or not."""
