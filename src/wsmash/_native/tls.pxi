@@ -24,6 +24,9 @@ cdef class Records:
         self.pump = pump
         self._part = b""
 
+    def __dealloc__(self):
+        drop(&self.plain, NULL)  # where the collector took it from its channel before that could
+
     cdef bint shakes_hands(self) except -1:
         """Whether what is written waits for the end of the handshake."""
         if not self._shook_hands:
