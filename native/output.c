@@ -105,7 +105,7 @@ int ws_output_taken(ws_output *output, ws_pool *pool, size_t size, void *owners[
         ws_output_drop(output, pool, &owner);
         if (owner) owners[count++] = owner;
     }
-    if (size) {
+    if (size && output->first) {
         output->first->begin += size;
         output->size -= size;
     }

@@ -123,6 +123,7 @@ cdef class Engine:
     cdef bint _polling
     cdef bint _turn_asked
     cdef bint _flush_asked
+    cdef bint _in_tls           # the memories that all TLS shares are in use
     cdef bint _dead             # this is a forked child: the reactor is its parent's
     cdef bint _late             # the turn has taken its time
     cdef bint _ready_last       # the ready list has its turn after the sockets, not before
@@ -279,7 +280,7 @@ cdef class Engine:
 
     def poll(self):
         """One turn: work off what the sockets have, then write what was sent."""
-        if self._polling or self._dead:
+        if self._polling or self._in_tls or self._dead:
             return  # a loop inside a callback of the loop
         self._turn_asked = False
         self._now = self._clock()
@@ -393,6 +394,16 @@ cdef class Engine:
         cdef Channel channel = Channel.__new__(Channel)
         channel.start(self, sock, handler, pump, received)
         return channel
+
+    def pump(self, make, tls, incoming, outgoing):
+        """A new TLS session on these memories; on its own where they are in use."""
+        if self._in_tls:
+            return make(tls)
+        self._in_tls = True
+        try:
+            return make(tls, incoming, outgoing)
+        finally:
+            self._in_tls = False
 
     def group(self, on_slow):
         """See `transports.base.Driver`."""

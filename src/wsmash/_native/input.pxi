@@ -87,8 +87,7 @@ cdef class Input(Output):
         try:
             ended = self._tls.receive(self, data, size, &plaintext, &length)
         finally:  # before a callback lets another connection encrypt: the memory is everybody's
-            self._tls.take_ciphertext(self)
-        failed = ended is not None and ended is not True
+            failed = ended is not None and ended is not True
         if length:
             if failed:
                 self._tls.pump.failure = ended

@@ -7,7 +7,11 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 cdef extern from "output.h" nogil:
     const int WS_VECTOR
 
+    ctypedef struct ws_chunk:
+        void *owner
+
     ctypedef struct ws_output:
+        ws_chunk *first
         size_t size
 
     ctypedef struct ws_pool:

@@ -45,6 +45,7 @@ cdef class Output(Entry):
     ) except -1:
         """Frame a whole message."""
         cdef uint8_t head[14]
+        cdef uint8_t key[4]
         cdef const uint8_t *mask = NULL
         cdef uint8_t *place
         cdef size_t length
@@ -54,10 +55,11 @@ cdef class Output(Entry):
             return 0
         if self._broken:
             return 0
-        if self._sender.masks:
-            mask = self._engine._masks.take()
-        length = ws_frame_head(head, 0x80 | opcode, size, mask)
         output = self.begin_output()
+        if self._sender.masks:
+            memcpy(key, self._engine._masks.take(), 4)  # the pool may be renewed by what a finalizer sends
+            mask = key
+        length = ws_frame_head(head, 0x80 | opcode, size, mask)
         if size >= REFERRED and owner is not None and mask == NULL:
             place = self.room(output, length)
             memcpy(place, head, length)
@@ -132,7 +134,11 @@ cdef class Output(Entry):
         if self._gone:
             return 0
         if self._tls is not None:
+            if self._engine._in_tls:
+                return self._engine.list_dirty(self)
             self._tls.encrypt(self)
+            if self._gone:
+                return 0
         while self._output.size and not self._blocked:
             count = ws_output_vector(&self._output, vector)
             if count == 1:

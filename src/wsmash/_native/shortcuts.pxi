@@ -16,7 +16,8 @@ cdef extern from *:
     }
     static inline PyObject *slot_of(PyObject *object, Py_ssize_t offset)
     {
-        return *(PyObject **)((char *)object + offset);
+        PyObject *value = *(PyObject **)((char *)object + offset);
+        return value ? value : Py_None; /* of an object whose __init__ has not run */
     }
     static inline void set_slot(PyObject *object, Py_ssize_t offset, PyObject *value)
     {
@@ -130,7 +131,7 @@ cdef int call_back(Input channel, PyObject *connection, object callback, object 
     cdef Shortcuts shortcuts = _shortcuts
     cdef Engine engine = channel._engine
     event, engine._event = engine._event, None
-    if event is None:
+    if event is None or Py_REFCNT(event) > 1:
         event = make_event_of(connection, data)
     else:
         set_slot(<PyObject *>event, shortcuts.client, connection)

@@ -3,7 +3,9 @@
 # All connections of an engine share two memories that OpenSSL reads from and writes to. A
 # memory never shrinks below the most it held; but it is empty whenever a call is over, since
 # OpenSSL is given whole records only, and what it writes is taken out at once. So a
-# connection owns none, and large pieces pass at a time.
+# connection owns none, and large pieces pass at a time. Between the beginning of a call and
+# the taking out (`Engine._in_tls`) anything of Python's may run a finalizer, and that may send
+# on another connection: it is listed, and written when the memories are empty again.
 
 
 @cython.final
@@ -34,8 +36,23 @@ cdef class Records:
         return not self._shook_hands
 
     cdef receive(self, Output output, uint8_t *data, size_t size, uint8_t **plaintext, size_t *length):
-        """Decrypt. Whether the peer has ended its side (True or None), or what is wrong after the plaintext."""
-        cdef size_t whole
+        """Decrypt. Whether the peer has ended its side (True or None), or what is wrong after the plaintext.
+
+        What TLS has to say by itself (tickets, alerts, key updates) waits in the output afterwards.
+        """
+        self._engine._in_tls = True
+        try:
+            try:
+                return self.decrypt(output, data, size, plaintext, length)
+            finally:
+                if self.pump.incoming.pending:
+                    self.pump.incoming.read()  # behind a fault, or a goodbye: not to be another connection's
+                self.put_ciphertext(output, self.pump.output())
+        finally:
+            self._engine._in_tls = False
+
+    cdef decrypt(self, Output output, uint8_t *data, size_t size, uint8_t **plaintext, size_t *length):
+        cdef size_t whole, room
         cdef int records = 0
         cdef bytes ciphertext, part
         whole = self.count(data, size, &records)
@@ -43,7 +60,7 @@ cdef class Records:
         if self.shakes_hands() or output._closing:
             # The pump keeps the beginning of a record by itself.
             ciphertext = part + PyBytes_FromStringAndSize(<const char *>data, size)
-            return self.receive_slowly(output, ciphertext, plaintext, length)
+            return self.decrypt_slowly(ciphertext, plaintext, length)
         self._part = PyBytes_FromStringAndSize(<const char *>data + whole, size - whole)
         if not whole:
             self._part = part + self._part
@@ -52,15 +69,18 @@ cdef class Records:
         if part:
             incoming.write(part)
         incoming.write(PyMemoryView_FromMemory(<char *>data, whole, PyBUF_READ))
-        plaintext[0] = self._engine.plaintext(PyBytes_GET_SIZE(part) + size + MOST_OF_RECORD)
-        return self.read(incoming, records, plaintext[0], length)
+        room = PyBytes_GET_SIZE(part) + size + MOST_OF_RECORD
+        plaintext[0] = self._engine.plaintext(room)
+        return self.read(incoming, records, plaintext[0], room, length)
 
-    cdef read(self, incoming, int records, uint8_t *plaintext, size_t *length):
+    cdef read(self, incoming, int records, uint8_t *plaintext, size_t room, size_t *length):
         """Read so many records, each of which gives plaintext, or is TLS's own."""
         cdef Py_ssize_t some
         session = self.pump.session
         try:
             while records > 0 or incoming.pending:
+                if length[0] + MOST_OF_RECORD > room:
+                    return ssl.SSLError("a record holds more than may be in it")
                 some = session.read(
                     MOST_OF_RECORD, PyMemoryView_FromMemory(<char *>plaintext + length[0], MOST_OF_RECORD, PyBUF_WRITE)
                 )
@@ -75,21 +95,14 @@ cdef class Records:
             return True
         except ssl.SSLError as error:
             return error
-        finally:
-            if incoming.pending:
-                incoming.read()  # behind a fault, or a goodbye: nobody's, and not to be another connection's
 
-    cdef receive_slowly(self, Output output, bytes ciphertext, uint8_t **plaintext, size_t *length):
+    cdef decrypt_slowly(self, bytes ciphertext, uint8_t **plaintext, size_t *length):
         """The same by the pump of the portable driver, which knows of handshakes."""
         cdef bytes found
         try:
             found, ended = self.pump.receive(ciphertext)
         except ssl.SSLError as error:
             return error
-        finally:
-            self.put_ciphertext(output, self.pump.output())
-            if self.pump.incoming.pending:
-                self.pump.incoming.read()
         length[0] = PyBytes_GET_SIZE(found)
         plaintext[0] = self._engine.plaintext(length[0])
         memcpy(plaintext[0], PyBytes_AS_STRING(found), length[0])
@@ -122,39 +135,45 @@ cdef class Records:
 
     cdef int encrypt(self, Output output) except -1:
         """Everything that waits, once the handshake is done; in closing, the goodbye behind it."""
+        self._engine._in_tls = True
+        try:
+            if not self.shakes_hands():
+                while self.plain.size and not output._gone:
+                    self.encrypt_first(output)
+                if output._closing and not output._gone and not self._said_goodbye:
+                    self._said_goodbye = True
+                    self.pump.close()
+            self.put_ciphertext(output, self.pump.output())
+        except ssl.SSLError as error:
+            output.break_output(error)
+        finally:
+            if self.pump.outgoing.pending:
+                self.pump.outgoing.read()
+            self._engine._in_tls = False
+        return 0
+
+    cdef int encrypt_first(self, Output output) except -1:
+        """The chunk that has waited longest. It is taken before anything runs that might drop the output."""
         cdef iovec vector[64]
         cdef void *owners[64]
-        cdef size_t size
-        cdef int at, count
-        if not self.shakes_hands():
-            session = self.pump.session
-            while self.plain.size:
-                ws_output_vector(&self.plain, vector)
-                size = vector[0].iov_len
-                try:
-                    if self.pump.failure is None:
-                        session.write(PyMemoryView_FromMemory(<char *>vector[0].iov_base, size, PyBUF_READ))
-                except ssl.SSLError as error:
-                    return output.break_output(error)
-                count = ws_output_taken(&self.plain, &self._engine._pool, size, owners)
-                for at in range(count):
-                    Py_DECREF(<object>owners[at])
-                self.take_ciphertext(output)
-            if output._closing and not self._said_goodbye:
-                self._said_goodbye = True
-                self.pump.close()
-        return self.put_ciphertext(output, self.pump.output())
-
-    cdef int take_ciphertext(self, Output output) except -1:
-        """What OpenSSL has written leaves its memory."""
-        outgoing = self.pump.outgoing
-        if outgoing.pending:
-            self.put_ciphertext(output, outgoing.read())
+        cdef int count
+        ws_output_vector(&self.plain, vector)
+        if self.plain.first.owner != NULL:
+            data = PyMemoryView_FromMemory(<char *>vector[0].iov_base, vector[0].iov_len, PyBUF_READ)
+            count = ws_output_taken(&self.plain, &self._engine._pool, vector[0].iov_len, owners)
+            owner = <object>owners[0]
+            Py_DECREF(owner)
+        else:
+            data = PyBytes_FromStringAndSize(<const char *>vector[0].iov_base, vector[0].iov_len)
+            ws_output_taken(&self.plain, &self._engine._pool, vector[0].iov_len, owners)
+        if self.pump.failure is None:
+            self.pump.session.write(data)
+            self.put_ciphertext(output, self.pump.output())
         return 0
 
     cdef int put_ciphertext(self, Output output, bytes data) except -1:
         cdef size_t size = PyBytes_GET_SIZE(data)
-        if size and not output._broken:
+        if size and not (output._broken or output._gone):
             if not output.buffered():
                 output._written_at = self._engine.time()
             if size >= 1024:

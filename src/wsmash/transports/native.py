@@ -103,7 +103,7 @@ class NativeDriver:
     def attach(self, sock: Connected, handler: ByteHandler, tls: TLS | None = None, received: bytes = b"") -> Channel:
         if isinstance(sock, socket):  # and not what the engine has accepted
             prepare(sock)
-        pump = None if tls is None else TLSPump(tls, self._incoming, self._outgoing)
+        pump = None if tls is None else self._engine.pump(TLSPump, tls, self._incoming, self._outgoing)
         return self._engine.attach(sock, handler, pump, received)  # type: ignore[no-any-return]
 
     def group(self, on_slow: Callable[[Channel, bool], None]) -> Group:
