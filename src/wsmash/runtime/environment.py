@@ -47,7 +47,8 @@ class Environment:
 
     def run(self, coroutine: Coroutine[Any, Any, T], context: Context | None = None) -> asyncio.Task[T]:
         """Run it in a task, which is kept until it ends."""
-        task = self.loop.create_task(coroutine, context=context)
+        # Never one that starts eagerly, whatever the loop's task factory: its context may be the one that runs.
+        task = asyncio.Task(coroutine, loop=self.loop, context=context)
         _running.add(task)
         task.add_done_callback(_running.discard)
         return task

@@ -119,12 +119,15 @@ class Inbox:
             self._wake()
         elif not self.last:
             connection = self._connection
-            self._task = connection._owner.run(self._consume(result, rest, event), connection._context)
+            self._task = connection._owner.run(self._consume(connection, result, rest, event), connection._context)
 
     async def _consume(
-        self, result: Awaitable[Any] | None, rest: tuple[Callback, ...], event: MessageEvent | None
+        self,
+        connection: WebSocketConnection,
+        result: Awaitable[Any] | None,
+        rest: tuple[Callback, ...],
+        event: MessageEvent | None,
     ) -> None:
-        connection = self._connection
         failed = connection._callback_failed
         try:
             if result is not None:
