@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 WHEEL := .venv-wheel
 ARGS :=
 
-.PHONY: help run test matrix bench conformance sanitize fuzz lint types native wheel packages peers clean
+.PHONY: help run test matrix bench leaks conformance sanitize fuzz lint types native wheel packages peers clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -25,6 +25,9 @@ bench: .venv-bench/ready ## the package beside its peers, some 20 minutes; write
 	@sh tools/build_native.sh .venv-bench
 	@sh tools/install_peers.sh npm
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
+
+leaks: native ## the check for leaks, with ROUNDS=100 or more connections of each kind in a batch
+	LEAK_ROUNDS=$(or $(ROUNDS),100) $(BIN)/python -m pytest --timeout=0 tests/transports/test_leaks.py $(ARGS)
 
 conformance: native ## all cases of the Autobahn test suite, both roles; writes docs/conformance.md
 	@$(BIN)/python tests/conformance/run.py $(ARGS)
