@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 WHEEL := .venv-wheel
 ARGS :=
+OVER_SOCKETS := --ignore=tests/runtime/test_engines_agree.py tests/runtime tests/interop tests/transports/test_budget.py \
+	tests/test_[achr]*.py tests/test_pro*.py tests/test_s*.py
 
 .PHONY: help run test matrix bench leaks conformance sanitize fuzz lint types native wheel packages peers clean
 .DEFAULT_GOAL := help
@@ -15,8 +17,9 @@ help: ## this list
 run: native ## the chat of examples/chat on http://localhost:8080/
 	@$(BIN)/python examples/chat $(ARGS)
 
-test: lint types native peers ## lint, types and all tests
+test: lint types native peers ## lint, types and all tests, those over sockets on the portable engine too
 	$(BIN)/python -m pytest $(ARGS)
+	$(if $(ARGS),,WSMASH_ENGINE=portable $(BIN)/python -m pytest --quiet $(OVER_SOCKETS))
 
 matrix: $(READY) peers ## the tests on the other Pythons found, without browsers
 	@sh tools/matrix.sh $(ARGS)
