@@ -335,7 +335,7 @@ cdef class Engine:
                 entry = <object>PyList_GET_ITEM(self._entries, slot)
                 (<Entry>entry).happened(events[at].events)
                 if self._late:
-                    self._first += 1  # epoll tells of them in the same order again
+                    self._first += passed + 1  # epoll tells of them in the same order again
                     break
         return 0
 
