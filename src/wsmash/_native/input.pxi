@@ -42,7 +42,7 @@ cdef class Input(Output):
         cdef uint8_t *start = engine._buffer + WS_MAX_HELD
         cdef iovec vector[2]
         cdef uint8_t *place = NULL
-        cdef size_t room = 0, tail
+        cdef size_t room = 0
         cdef ssize_t count
         cdef int number
         if self._receiver is not None and self._tls is None and not self._closing and not self._tail_size:
@@ -84,10 +84,8 @@ cdef class Input(Output):
         """Ciphertext came: what it holds is worked off, and TLS may have something to say by itself."""
         cdef uint8_t *plaintext = NULL
         cdef size_t length = 0
-        try:
-            ended = self._tls.receive(self, data, size, &plaintext, &length)
-        finally:  # before a callback lets another connection encrypt: the memory is everybody's
-            failed = ended is not None and ended is not True
+        ended = self._tls.receive(self, data, size, &plaintext, &length)
+        failed = ended is not None and ended is not True
         if length:
             if failed:
                 self._tls.pump.failure = ended

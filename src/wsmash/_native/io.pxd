@@ -5,7 +5,8 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "output.h" nogil:
-    const int WS_VECTOR
+    enum:
+        WS_VECTOR
 
     ctypedef struct ws_chunk:
         void *owner
@@ -27,7 +28,8 @@ cdef extern from "output.h" nogil:
 
 
 cdef extern from "reactor.h" nogil:
-    const int WS_EVENTS
+    enum:
+        WS_EVENTS
 
     ctypedef struct ws_reactor:
         int epoll

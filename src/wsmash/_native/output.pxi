@@ -44,7 +44,7 @@ cdef class Output(Entry):
         self, int opcode, const uint8_t *data, size_t size, owner, bint compress
     ) except -1:
         """Frame a whole message."""
-        cdef uint8_t head[14]
+        cdef uint8_t head[WS_MAX_HEAD]
         cdef uint8_t key[4]
         cdef const uint8_t *mask = NULL
         cdef uint8_t *place
@@ -126,8 +126,8 @@ cdef class Output(Entry):
 
     cdef int flush(self) except -1:
         """Write as much as the socket takes."""
-        cdef iovec vector[64]
-        cdef void *owners[64]
+        cdef iovec vector[WS_VECTOR]
+        cdef void *owners[WS_VECTOR]
         cdef msghdr message
         cdef ssize_t taken
         cdef int count, number, at

@@ -154,8 +154,8 @@ cdef class Records:
 
     cdef int encrypt_first(self, Output output) except -1:
         """The chunk that has waited longest. It is taken before anything runs that might drop the output."""
-        cdef iovec vector[64]
-        cdef void *owners[64]
+        cdef iovec vector[WS_VECTOR]
+        cdef void *owners[WS_VECTOR]
         cdef int count
         ws_output_vector(&self.plain, vector)
         if self.plain.first.owner != NULL:
