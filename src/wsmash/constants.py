@@ -16,6 +16,10 @@ MAX_CLOSE_REASON: Final = MAX_CONTROL_PAYLOAD - 2
 """UTF-8 bytes of a close reason: two bytes of the payload are the code."""
 
 
+MAX_QUEUE_BYTES: Final = 65536
+"""Bytes of messages that may wait on a connection before reading pauses, whatever `max_queue` says."""
+
+
 class State(IntEnum):
     """The state of a connection, with the names and values of the browser's `readyState`."""
 

@@ -29,8 +29,8 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
-from cpython.object cimport PyObject, PyTypeObject
-from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
 from libc.stddef cimport size_t
 from libc.stdint cimport SIZE_MAX, int64_t, uint8_t, uint32_t, uint64_t
@@ -41,7 +41,7 @@ from wsmash._native.codec cimport MaskPool, Receiver, Sender
 from wsmash._native.io cimport *
 from wsmash._native.wire cimport *
 
-from wsmash.constants import Role
+from wsmash.constants import MAX_QUEUE_BYTES
 from wsmash.transports import base
 from wsmash.transports.base import ChannelInfo
 from wsmash.transports.stream import NOT_OPEN as _NOT_OPEN
@@ -324,7 +324,7 @@ cdef class Engine:
 
     cdef int work_events(self) except -1:
         """Look after the sockets that report something."""
-        cdef epoll_event events[256]
+        cdef epoll_event events[WS_EVENTS]
         cdef int count, at, passed
         cdef int64_t slot
         count = ws_reactor_poll(&self._reactor, events)

@@ -12,12 +12,12 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
-from ..constants import CloseCode
+from ..constants import MAX_QUEUE_BYTES, CloseCode
 from .delivery import call_each, finish
 from .emitter import Callback, as_tuple
 from .events import MessageEvent
 from .parking import Parking
-from .queue import MAX_BYTES, Queue, call_with_each
+from .queue import Queue, call_with_each
 
 if TYPE_CHECKING:
     from .connection import WebSocketConnection
@@ -61,7 +61,7 @@ class Inbox:
         """How many messages, and how many bytes, may come before it is full; none where they may be discarded."""
         if not self._waits:
             return 0, 0
-        return self.queue.most - len(self.queue), MAX_BYTES - self.queue.size
+        return self.queue.most - len(self.queue), MAX_QUEUE_BYTES - self.queue.size
 
     @property
     def full(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
+from ..constants import MAX_QUEUE_BYTES
 from ..transports import native
 from .delivery import Failed, cancelled
 from .emitter import must_run
@@ -19,10 +20,6 @@ from .events import MessageEvent
 if TYPE_CHECKING:
     from .connection import WebSocketConnection
     from .inbox import Inbox
-
-
-MAX_BYTES = 65536
-"""Bytes that may wait before reading pauses, whatever `max_queue` says."""
 
 
 @native.twin
@@ -48,12 +45,12 @@ class Queue:
     @property
     def full(self) -> bool:
         """Whether reading is to pause."""
-        return len(self._messages) >= self.most or self.size >= MAX_BYTES
+        return len(self._messages) >= self.most or self.size >= MAX_QUEUE_BYTES
 
     @property
     def few(self) -> bool:
         """Whether reading, where it pauses, may go on."""
-        return len(self._messages) <= self.most // 4 and self.size <= MAX_BYTES // 4
+        return len(self._messages) <= self.most // 4 and self.size <= MAX_QUEUE_BYTES // 4
 
     def __len__(self) -> int:
         return len(self._messages)
