@@ -13,7 +13,7 @@ cdef extern from *:
     int PYGEN_NEXT
 
 
-cdef Py_ssize_t MAX_BYTES = 65536  # that of `runtime/queue.py`
+cdef Py_ssize_t MAX_BYTES = MAX_QUEUE_BYTES
 
 cdef object NOTHING = iter(())
 """An iterator at its end."""
@@ -356,3 +356,7 @@ def shortened_next(slow):
         return coming
 
     return __anext__
+
+
+SHORTENED = {"send": shortened_send, "__anext__": shortened_next}
+"""What puts the engine's way before a method of this name."""

@@ -193,7 +193,7 @@ cdef int fill_inbox(Engine engine) except -1:
     return 0
 
 
-def shortened(slow):
+def shortened_send(slow):
     """The method `send` of a connection, with the engine's short way before it."""
     def send(self, data, *, key=None, compress=True):
         cdef Shortcuts shortcuts = _shortcuts

@@ -245,7 +245,7 @@ class WebSocketConnection(Lifecycle, ABC):
         """Messages, until the connection is closed with 1000 or 1001; any other end raises `ConnectionClosed`."""
         return self
 
-    @native.shortened_next
+    @native.shortened
     async def __anext__(self) -> str | bytes:
         try:
             return await self.recv()

@@ -110,11 +110,11 @@ class NativeDriver:
         return self._engine.group(on_slow)  # type: ignore[no-any-return]
 
 
-def shortened(send: F) -> F:
-    """The method `send` of a connection with the engine's short way before it; as it is where there is no engine."""
+def shortened(slow: F) -> F:
+    """A method of a connection with the engine's short way before it; as it is where there is no engine."""
     if _engine is None:
-        return send
-    return functools.update_wrapper(_engine.shortened(send), send)  # type: ignore[return-value]
+        return slow
+    return functools.update_wrapper(_engine.SHORTENED[slow.__name__](slow), slow)  # type: ignore[return-value]
 
 
 def twin(pure: F) -> F:
@@ -125,13 +125,6 @@ def twin(pure: F) -> F:
 def maker_of(event: F) -> F:
     """What the engine makes a message's event with; its class itself where there is no engine."""
     return event if _engine is None else _engine.make_event
-
-
-def shortened_next(following: F) -> F:
-    """The same for the method `__anext__`."""
-    if _engine is None:
-        return following
-    return functools.update_wrapper(_engine.shortened_next(following), following)  # type: ignore[return-value]
 
 
 def take_shortcuts(**what: Any) -> None:
