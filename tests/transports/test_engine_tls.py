@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from fixtures.certificates import contexts
-from fixtures.driver import LIMITS, MIB, Bench, End
+from fixtures.driver import MIB, Bench
 from fixtures.frames import frame, frames_in, text
 from fixtures.in_loop import in_loop, turns
+from fixtures.native_tls import sessions
 from wsmash.constants import Opcode
-from wsmash.transports.base import TLS
-
-SERVER = TLS(contexts().server, server_side=True)
 
 BREAKS: dict[str, Any] = {
     "garbage": lambda record: b"\xff" * len(record),
@@ -24,66 +20,6 @@ BREAKS: dict[str, Any] = {
     "a longer record than any": lambda record: b"\x17\x03\x03\xff\xff" + record,
     "a truncated end": lambda record: record[: len(record) // 2],
 }
-
-
-class Session:
-    """A client's TLS on the raw end of a channel: what it writes is bytes in the test's hand."""
-
-    def __init__(self, end: End) -> None:
-        self.end = end
-        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.object = contexts().client.wrap_bio(self.incoming, self.outgoing, server_hostname="localhost")
-
-    def handshake(self) -> bytes:
-        """What it has to say next until the handshake is done; empty then."""
-        with suppress(BlockingIOError):
-            self.incoming.write(self.end.peer.recv(65536))
-        with suppress(ssl.SSLWantReadError):
-            self.object.do_handshake()
-        return self.outgoing.read()
-
-    def encrypt(self, plaintext: bytes) -> bytes:
-        """Records of it."""
-        self.object.write(plaintext)
-        return self.outgoing.read()
-
-    def decrypt(self) -> bytes:
-        """All that the channel has written, as far as it is whole."""
-        with suppress(BlockingIOError):
-            while piece := self.end.peer.recv(65536):
-                self.incoming.write(piece)
-        data = b""
-        with suppress(ssl.SSLWantReadError):
-            while piece := self.object.read(65536):
-                data += piece
-        return data
-
-
-async def sessions(natives: Bench, count: int) -> list[Session]:
-    """So many servers' channels whose clients shake hands all at the same time, a few bytes in turn."""
-    found = [Session(natives.attach(tls=SERVER)) for _ in range(count)]
-    for _ in range(4):
-        said = [each.handshake() for each in found]
-        for at in range(0, max(map(len, said)), 37):
-            for each, data in zip(found, said, strict=True):
-                if piece := data[at : at + 37]:
-                    each.end.peer.send(piece)
-            await turns(2)
-        await turns(5)
-    for each in found:
-        each.end.upgrade(limits=LIMITS._replace(max_message_size=4 * MIB))
-        each.end.handler.act = _echo(each.end)
-    return found
-
-
-def _echo(end: End) -> Any:
-    def act(what: tuple[Any, ...]) -> None:
-        if what[0] == "message":
-            data = what[1]
-            opcode = Opcode.TEXT if isinstance(data, str) else Opcode.BINARY
-            end.channel.send(opcode, data.encode() if isinstance(data, str) else data)
-
-    return act
 
 
 @in_loop
