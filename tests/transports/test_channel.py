@@ -1,4 +1,4 @@
-"""What every channel promises of opening and reading (see `transports/base.py`), on each driver, against a raw socket."""
+"""What every channel promises of opening and reading (see `transports/base.py`), on each driver, over raw sockets."""
 
 from __future__ import annotations
 
