@@ -1,0 +1,17 @@
+"""Every option of a client and of a server: its name, its default, what it may be.
+
+A default here is a promise, and tested. Times are in seconds, sizes in bytes,
+and None means no limit. `WebSocketClient` and `WebSocketServer` take the
+parameters of `ClientOptions` and `ServerOptions`, which check them.
+"""
+
+from __future__ import annotations
+
+from .checks import check_protocols as check_protocols
+from .client import ClientOptions as ClientOptions
+from .compression import Deflate as Deflate
+from .connection import KIB as KIB
+from .connection import MIB as MIB
+from .connection import ConnectionOptions as ConnectionOptions
+from .connection import Limits as Limits
+from .server import ServerOptions as ServerOptions

@@ -1,0 +1,68 @@
+"""What a client takes."""
+
+from __future__ import annotations
+
+import ssl as tls
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from types import NoneType
+from typing import ClassVar, Literal
+
+from ..grammar import HeaderPairs
+from ..urls import WebSocketURL, parse_url
+from .checks import check_protocols, check_type
+from .compression import Deflate
+from .connection import MIB, ConnectionOptions, SlowConsumerPolicy
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ClientOptions(ConnectionOptions):
+    """What `WebSocketClient`, `create_client` and `connect` take, beside what a server takes too.
+
+    Attributes:
+        url: a ws:// or wss:// address (RFC 6455 3).
+        protocols: subprotocols to offer, in order of preference.
+        headers: to send beside those of the handshake.
+        cookies: to send in a `Cookie` header.
+        auth: `(user, password)` for Basic credentials, or a str for a Bearer token.
+        unix: the path of a Unix socket to dial in place of the URL's host.
+    """
+
+    url: str
+    protocols: str | Sequence[str] = ()
+    headers: HeaderPairs = field(default=(), kw_only=True)
+    cookies: Mapping[str, str] | None = field(default=None, kw_only=True)
+    auth: tuple[str, str] | str | None = field(default=None, kw_only=True)
+    unix: str | PathLike[str] | None = field(default=None, kw_only=True)
+    max_message_size: int | None = field(default=16 * MIB, kw_only=True)
+    max_fragments: int | None = field(default=65_536, kw_only=True)
+    slow_consumer: SlowConsumerPolicy = field(default="raise", kw_only=True)
+    compression: Literal["deflate"] | Deflate | None = field(default="deflate", kw_only=True)
+
+    _SECRET: ClassVar[frozenset[str]] = frozenset({"headers", "cookies", "auth", "ssl"})
+
+    def __post_init__(self) -> None:
+        ConnectionOptions.__post_init__(self)
+        address = parse_url(self.url)
+        object.__setattr__(self, "protocols", check_protocols(self.protocols))
+        if self.ssl is not None and not address.secure:
+            raise ValueError(f"ssl is for wss:// addresses, and this is one of ws://: {address}")
+        if isinstance(self.auth, tuple):
+            parts: list[object] = list(self.auth)
+            if [type(part) for part in parts] != [str, str] or ":" in self.auth[0]:
+                raise ValueError("auth must be (user, password), two strings, with no colon in the user")
+        elif self.auth is not None and not isinstance(self.auth, str):
+            raise TypeError(f"auth must be (user, password), a bearer token or None, not {type(self.auth).__name__}")
+        if self.ssl is not None and self.ssl.protocol == tls.PROTOCOL_TLS_SERVER:
+            raise ValueError("ssl must be a context for a client, and is one for servers (PROTOCOL_TLS_SERVER)")
+        check_type("headers", self.headers, (Mapping, list, tuple), "a mapping or a list of pairs", shows=False)
+        check_type("cookies", self.cookies, (Mapping, NoneType), "a mapping of str to str or None", shows=False)
+        for name, value in (self.cookies or {}).items():
+            check_type(f"cookie {name!r}", value, (str,), "a str", shows=False)
+        check_type("unix", self.unix, (str, PathLike, NoneType), "a path or None")
+
+    @property
+    def address(self) -> WebSocketURL:
+        """The URL in its parts."""
+        return parse_url(self.url)

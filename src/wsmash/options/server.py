@@ -1,0 +1,115 @@
+"""What a server takes."""
+
+from __future__ import annotations
+
+import ssl as tls
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from socket import socket
+from types import NoneType
+from typing import TYPE_CHECKING, ClassVar
+
+from .checks import (
+    check_bool,
+    check_each,
+    check_int,
+    check_protocols,
+    check_seconds,
+    check_type,
+    is_host,
+    is_origin,
+    strings,
+)
+from .connection import ConnectionOptions
+
+if TYPE_CHECKING:
+    from ..sansio.head import Request, Response
+
+ProcessRequest = Callable[["Request"], "Response | Awaitable[Response | None] | None"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class ServerOptions(ConnectionOptions):
+    """What `WebSocketServer` and `create_server` take, beside what a client takes too.
+
+    Attributes:
+        port: to listen on; 0 takes a free one, which `server.port` tells.
+        host: a name or address, several of them, or None for every interface.
+        path: where WebSockets are accepted; `{name}` stands for one segment,
+            `{name:path}` for the rest.
+        protocols: subprotocols that are spoken; the first that was offered is taken.
+        max_connections: open connections at most; above it the answer is 503.
+        max_connections_per_ip: the same for one address; above it the answer is 429.
+        message_rate: messages a second from one connection, in bursts of up to as
+            many; above it the connection is closed with 1008.
+        origins: more origins to accept than the server's own, or "*" for any.
+        allowed_hosts: what the `Host` header may name; None accepts any.
+        process_request: called with each `Request`, may answer it with a `Response`.
+        health_path: where `GET` is answered with 200, or None.
+        static: a folder of files to serve, or several by their path prefix.
+        shutdown_timeout: how long a stop waits for connections and callbacks.
+        unix: the path of a Unix socket to listen on in place of host and port.
+        sock: a listening socket to use in place of host and port.
+        reuse_port: whether other processes may listen on the same port too.
+        backlog: connections that the system keeps waiting to be accepted.
+    """
+
+    port: int = 8080
+    host: str | Sequence[str] | None = "localhost"
+    path: str = "/"
+    protocols: str | Sequence[str] = ()
+    max_connections: int | None = None
+    max_connections_per_ip: int | None = None
+    message_rate: float | None = None
+    origins: str | Sequence[str] = ()
+    allowed_hosts: str | Sequence[str] | None = None
+    process_request: ProcessRequest | None = None
+    health_path: str | None = "/healthz"
+    static: str | PathLike[str] | Mapping[str, str | PathLike[str]] | None = None
+    shutdown_timeout: float = 30
+    unix: str | PathLike[str] | None = None
+    sock: socket | None = None
+    reuse_port: bool = False
+    backlog: int = 1024
+
+    _SECRET: ClassVar[frozenset[str]] = frozenset({"ssl"})
+
+    def __post_init__(self) -> None:
+        ConnectionOptions.__post_init__(self)
+        check_int("port", self.port, 0, 65535)
+        check_int("backlog", self.backlog, 1)
+        check_seconds("shutdown_timeout", self.shutdown_timeout)
+        for name in ("max_connections", "max_connections_per_ip"):
+            if getattr(self, name) is not None:
+                check_int(name, getattr(self, name), 1)
+        if self.message_rate is not None:
+            check_seconds("message_rate", self.message_rate)
+        for name in ("path", "health_path"):
+            value = getattr(self, name)
+            if value is None and name == "health_path":
+                continue
+            if isinstance(value, str) and not {"?", "#"}.isdisjoint(value):
+                raise ValueError(f"{name} is a path alone, without a query or a fragment, and is {value!r}")
+            if not isinstance(value, str):
+                raise TypeError(f"{name} must be a str, not {value!r}")
+            if not value.startswith("/"):
+                raise ValueError(f"{name} must start with '/', and is {value!r}")
+        if self.process_request is not None and not callable(self.process_request):
+            raise TypeError(f"process_request must be a function, not {self.process_request!r}")
+        if self.host is not None and not strings("host", self.host):
+            raise ValueError("host must name an address at least; None is every interface")
+        check_type("unix", self.unix, (str, PathLike, NoneType), "a path or None")
+        check_type("sock", self.sock, (socket, NoneType), "a socket or None")
+        if self.unix is not None and self.sock is not None:
+            raise ValueError("unix and sock are two places to listen: give one of them")
+        check_type("static", self.static, (str, PathLike, Mapping, NoneType), "a folder, folders by prefix or None")
+        check_bool("reuse_port", self.reuse_port)
+        if self.ssl is not None and self.ssl.protocol == tls.PROTOCOL_TLS_CLIENT:
+            raise ValueError("ssl must be a context for a server, and is one for clients (PROTOCOL_TLS_CLIENT)")
+        object.__setattr__(self, "protocols", check_protocols(self.protocols))
+        object.__setattr__(self, "origins", strings("origins", self.origins))
+        check_each("origins", self.origins, is_origin, "such as 'https://example.com', '*' or 'null'")
+        if self.allowed_hosts is not None:
+            object.__setattr__(self, "allowed_hosts", strings("allowed_hosts", self.allowed_hosts))
+            check_each("allowed_hosts", self.allowed_hosts, is_host, "such as 'example.com' or 'example.com:8080'")
