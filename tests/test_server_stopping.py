@@ -279,7 +279,7 @@ async def test_stop_ends_though_a_callback_swallows_its_cancellation(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A callback that will not end is given up after a moment, and named in the log."""
-    monkeypatch.setattr("wsmash.server.LAST_CALLBACKS", 0.05)
+    monkeypatch.setattr("wsmash.serving.LAST_CALLBACKS", 0.05)
     server = make_server(shutdown_timeout=0.05)
     released = asyncio.Event()
 

@@ -146,10 +146,10 @@ async def test_stop_with_a_stuck_callback() -> None:
 @in_loop
 async def test_stop_does_not_wait_for_who_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that has connected and says nothing holds a stop up for a moment only, not for `open_timeout`."""
-    monkeypatch.setattr("wsmash.server.LAST_REQUESTS", 0.05)
+    monkeypatch.setattr("wsmash.serving.LAST_REQUESTS", 0.05)
     async with serving() as server, wire(server) as peer, wire(server) as half:
         await half.send(b"GET / HTTP/1.1\r\n")
-        await until(lambda: len(server._reception.openings) == 2)  # type: ignore[union-attr]
+        await until(lambda: len(server._serving._reception.openings) == 2)  # type: ignore[union-attr]
         before = asyncio.get_running_loop().time()
         await server.stop()
         assert asyncio.get_running_loop().time() - before < 5
@@ -161,7 +161,7 @@ async def test_stop_does_not_wait_for_who_says_nothing(monkeypatch: pytest.Monke
 async def test_request_during_a_stop() -> None:
     """A request of a client that had connected before is answered 503, a health check too (123)."""
     async with serving() as server, wire(server) as peer, wire(server) as probe:
-        await until(lambda: len(server._reception.openings) == 2)  # type: ignore[union-attr]
+        await until(lambda: len(server._serving._reception.openings) == 2)  # type: ignore[union-attr]
         stopping = server.stop()
         await peer.send(upgrade())
         await probe.send(get("/healthz"))
@@ -185,9 +185,9 @@ def test_no_descriptors_left() -> None:
     """Without descriptors a server pauses accepting, without a busy loop, and takes in who waited later (67)."""
     program = """
         import asyncio, logging, os, resource, socket, time
-        import wsmash, wsmash.server
+        import wsmash, wsmash.serving
 
-        wsmash.server.ACCEPT_PAUSE = 0.1
+        wsmash.serving.ACCEPT_PAUSE = 0.1
         logging.basicConfig(format="%(levelname)s %(message)s")
 
         async def main():

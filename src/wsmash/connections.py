@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from functools import partial
+from typing import Any
 
 from .constants import CloseCode, Role
 from .endpoint import Audience, ConnectionEvent, Endpoint, EndpointOwner, ServerConnection
@@ -54,7 +55,7 @@ class Connections:
         changed: Callable[[], None],
     ) -> None:
         self.everyone = Audience(environment)
-        self.tasks: set[asyncio.Task[object]] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
         self._environment = environment
         self._options = options
         self._counters = counters

@@ -6,18 +6,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
-from socket import AF_UNIX, socket
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, overload
 
 from .codecs import Message
-from .connections import Connections
 from .constants import CloseCode
 from .endpoint import ConnectionEvent, Endpoint, Filter, ServerConnection
 from .errors import InvalidState
-from .listening import close_all, is_loopback_only, open_sockets, remove_unix
 from .options import ServerOptions, check_protocols
-from .reception import Reception
 from .routing import Router
 from .runtime.actions import DONE, Action, Count, Pending
 from .runtime.connection import encode_message
@@ -25,22 +21,12 @@ from .runtime.delivery import deliver
 from .runtime.emitter import DECORATES, C, Decorates, Emitter, Stored
 from .runtime.environment import Environment, current_environment
 from .runtime.events import Immutable, set_once
-from .runtime.opening import ServerOpening
 from .runtime.owner import Counters
 from .sansio.states import SERVER_LIFE, ServerLife, ServerSignal
+from .serving import Serving
 from .signatures import takes, with_parameters_of
-from .transports.base import TLS, Connected, Listener
 
 logger = logging.getLogger("wsmash")
-
-LAST_REQUESTS = 1.0
-"""Seconds in which clients that had connected when a stop began may say what they want; the answer is 503."""
-
-LAST_CALLBACKS = 1.0
-"""Seconds in which callbacks that were cancelled must have ended."""
-
-ACCEPT_PAUSE = 1.0
-"""Seconds without accepting, after the system had no descriptor or memory for a connection."""
 
 
 class ServerEvent(Immutable):
@@ -95,14 +81,7 @@ class WebSocketServer(Emitter):
         self._starting: Pending[None] | None = None
         self._start_task: asyncio.Task[None] | None = None
         self._stopping: Pending[None] | None = None
-        self._sockets: list[socket] = []
-        self._port: int | None = None
-        self._listeners: list[Listener] = []
-        self._reception: Reception | None = None
-        self._connections: Connections | None = None
-        self._stoppers: set[asyncio.Task[Any]] = set()  # callbacks that stop the server: it does not wait for them
-        self._another: asyncio.Future[None] | None = None  # one more of them
-        self._gone: asyncio.Future[None] | None = None  # of a stop that waits for the last connection
+        self._serving: Serving | None = None  # the present run, or the last one
         self._closed: asyncio.Future[None] | None = None
 
     # -- callbacks and endpoints
@@ -163,11 +142,11 @@ class WebSocketServer(Emitter):
 
     def get_clients(self) -> tuple[ServerConnection, ...]:
         """The open connections of all paths, in the order they came."""
-        return () if self._connections is None else self._connections.everyone.snapshot()
+        return () if self._serving is None else self._serving.connections.everyone.snapshot()
 
     def get_client_count(self) -> int:
         """How many they are."""
-        return 0 if self._connections is None else len(self._connections.everyone)
+        return 0 if self._serving is None else len(self._serving.connections.everyone)
 
     def is_started(self) -> bool:
         """Whether the server is listening."""
@@ -180,7 +159,8 @@ class WebSocketServer(Emitter):
     @property
     def port(self) -> int:
         """The port listened on, or the one asked for while there is none; 0 for a Unix socket."""
-        return self._options.port if self._port is None else self._port
+        port = None if self._serving is None else self._serving.port
+        return self._options.port if port is None else port
 
     def __repr__(self) -> str:
         return f"<WebSocketServer {self._life.name} port={self.port} clients={self.get_client_count()}>"
@@ -212,70 +192,29 @@ class WebSocketServer(Emitter):
         self._stopping = None
         outcome: asyncio.Future[None] = environment.loop.create_future()
         self._starting = Pending(outcome, on_cancel=self.stop)
-        self._connections = connections = Connections(
+        self._serving = Serving(
             environment,
             self._options,
             self.counters,
             self._context,
+            self._router,
+            self._endpoints,
             failed=self._connection_callback_failed,
-            changed=self._check_gone,
         )
-        connections.own(self._endpoints)
-        self._start_task = environment.run(self._start(environment, connections, outcome))
+        self._start_task = environment.run(self._start(self._serving, outcome))
         return self._starting
 
-    async def _start(
-        self, environment: Environment, connections: Connections, outcome: asyncio.Future[None]
-    ) -> None:
-        options = self._options
+    async def _start(self, serving: Serving, outcome: asyncio.Future[None]) -> None:
         try:
-            self._sockets = await open_sockets(options)
-            self._reception = Reception(
-                options,
-                self._router,
-                connections,
-                self._check_gone,
-                secure=options.ssl is not None,
-                loopback_only=is_loopback_only(self._sockets),
-            )
+            await serving.listen()
         except Exception as error:
-            close_all(self._sockets)
-            self._sockets = []
             self._signal(ServerSignal.FAIL)
             outcome.set_exception(error)
             self._fail(error, reported=False)
-            environment.loop.call_soon(self._settle_closed)
+            serving.environment.loop.call_soon(self._settle_closed)
             return
-        self._port = 0 if self._sockets[0].family == AF_UNIX else self._sockets[0].getsockname()[1]
-        for sock in self._sockets:
-            self._listeners.append(environment.driver.listen(sock, self._accepted, self._accept_failed))
         self._signal(ServerSignal.LISTENING)
         outcome.set_result(None)
-
-    # -- clients
-
-    def _accepted(self, sock: Connected) -> None:
-        """A client has connected."""
-        reception, environment = self._reception, self._environment
-        if reception is None or environment is None:
-            sock.close()
-            return
-        opening = ServerOpening(reception, environment, self._options)
-        reception.openings.add(opening)
-        context = self._options.ssl
-        opening.start(sock, None if context is None else TLS(context, server_side=True))
-
-    def _accept_failed(self, error: OSError) -> None:
-        """The system could not give a connection: no descriptors, no memory. The clients wait in its queue."""
-        logger.error("accepting pauses for %s s: %s", ACCEPT_PAUSE, error)
-        for listener in self._listeners:
-            listener.pause()
-        if self._environment is not None:
-            self._environment.loop.call_later(ACCEPT_PAUSE, self._accept_again)
-
-    def _accept_again(self) -> None:
-        for listener in self._listeners:
-            listener.resume()
 
     def _connection_callback_failed(self, connection: ServerConnection, error: BaseException) -> None:
         if connection._is_own_end(error):
@@ -307,10 +246,10 @@ class WebSocketServer(Emitter):
             RuntimeError: called from another thread than the event loop's.
         """
         opcode, payload = encode_message(data)
-        if self._environment is None or self._connections is None:
+        if self._serving is None:
             return Count(0)
-        self._environment.check_thread("broadcast")
-        return self._connections.everyone.broadcast(opcode, payload, filter)
+        self._serving.environment.check_thread("broadcast")
+        return self._serving.connections.everyone.broadcast(opcode, payload, filter)
 
     # -- stopping
 
@@ -323,98 +262,42 @@ class WebSocketServer(Emitter):
         Returns:
             An awaitable that ends after the `close` callbacks were called.
         """
-        if self._life in (ServerLife.NEW, ServerLife.STOPPED) or self._environment is None:
+        serving = self._serving
+        if self._life in (ServerLife.NEW, ServerLife.STOPPED) or serving is None:
             return DONE
-        self._environment.check_thread("stop")
-        caller = _current_task()
-        if caller in self._tasks:
-            # A callback that may await this is not waited for: that would never end.
-            self._stoppers.add(caller)
-            if self._another is not None and not self._another.done():
-                self._another.set_result(None)
+        serving.environment.check_thread("stop")
+        serving.stopped_by(_current_task())
         if self._stopping is None:
             if self._start_task is not None:
                 self._start_task.cancel()
             if self._starting is not None and not self._starting.future.done():
                 self._starting.future.set_exception(InvalidState("the server was stopped while it started"))
             self._signal(ServerSignal.STOP)
-            for listener in self._listeners:
-                listener.close()
-            if self._reception is not None:
-                self._reception.closed = True
-                for opening in tuple(self._reception.openings):
-                    opening.hurry(LAST_REQUESTS)
-            self._stopping = Pending(self._environment.run(self._stop()))
+            serving.refuse()
+            self._stopping = Pending(serving.environment.run(self._stop(serving)))
         return self._stopping
 
-    async def _stop(self) -> None:
-        try:
-            async with asyncio.timeout(self._options.shutdown_timeout):
-                await self._close_all()
-                await self.callbacks_done()
-        except TimeoutError:
-            logger.warning("%s: shutdown_timeout is over; what is left is aborted", self)
-            self.abort()
-            await self._cancelled_callbacks_done()
-        if self._sockets:
-            remove_unix(self._options)
-        self._listeners, self._sockets, self._port = [], [], None
+    async def _stop(self, serving: Serving) -> None:
+        await serving.close()
         self._starting = None
         self._signal(ServerSignal.GONE)
         if self._main._owner is not None and self._context is not None:
             deliver(self._main._owner, self._context, self._on_close, ServerEvent(self), self._callback_failed)
-        self._stoppers.clear()
         self._settle_closed()
 
     def _settle_closed(self) -> None:
         if self._closed is not None and not self._closed.done():
             self._closed.set_result(None)
 
-    async def _close_all(self) -> None:
-        self._gone = asyncio.get_running_loop().create_future()
-        if self._connections is not None:
-            await self._connections.close()
-        self._check_gone()
-        await self._gone
-
-    def _check_gone(self) -> None:
-        """Tell a stop that waits for the last connection and the last request."""
-        if self._gone is None or self._gone.done():
-            return
-        openings = self._reception is not None and self._reception.openings
-        if not (self._connections or openings):
-            self._gone.set_result(None)
-
-    @property
-    def _tasks(self) -> set[asyncio.Task[Any]]:
-        """Callbacks that are running."""
-        return set() if self._connections is None else self._connections.tasks
+    def abort(self) -> None:
+        """Drop every connection as it is, and cancel the callbacks that run, but for those that stop the server."""
+        if self._serving is not None:
+            self._serving.abort()
 
     async def callbacks_done(self) -> None:
         """Wait until no callback is running, but for those that stop the server."""
-        await asyncio.sleep(0)  # close events that are due fire first
-        while tasks := self._tasks - self._stoppers:
-            self._another = asyncio.get_running_loop().create_future()
-            await asyncio.wait({*tasks, self._another}, return_when=asyncio.FIRST_COMPLETED)
-
-    async def _cancelled_callbacks_done(self) -> None:
-        try:
-            async with asyncio.timeout(LAST_CALLBACKS):
-                await self.callbacks_done()
-        except TimeoutError:
-            logger.warning("%s: %s callbacks did not end when they were cancelled", self, len(self._tasks))
-            for task in self._tasks - self._stoppers:
-                task.cancel()  # those that began since
-
-    def abort(self) -> None:
-        """Drop every connection as it is, and cancel the callbacks that run, but for those that stop the server."""
-        if self._connections is not None:
-            self._connections.abort()
-        if self._reception is not None:
-            for opening in tuple(self._reception.openings):
-                opening.abort()
-        for task in self._tasks - self._stoppers:
-            task.cancel()
+        if self._serving is not None:
+            await self._serving.callbacks_done()
 
     async def wait_closed(self) -> None:
         """Wait until the server has stopped and its `close` callbacks were called."""

@@ -1,0 +1,205 @@
+"""One run of a server: from its first listening socket until the last connection and the last callback are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from socket import AF_UNIX, socket
+from typing import Any
+
+from .connections import Connections
+from .endpoint import Endpoint, ServerConnection
+from .listening import close_all, is_loopback_only, open_sockets, remove_unix
+from .options import ServerOptions
+from .reception import Reception
+from .routing import Router
+from .runtime.environment import Environment
+from .runtime.opening import ServerOpening
+from .runtime.owner import Counters
+from .transports.base import TLS, Connected, Listener
+
+logger = logging.getLogger("wsmash")
+
+LAST_REQUESTS = 1.0
+"""Seconds in which clients that had connected when a stop began may say what they want; the answer is 503."""
+
+LAST_CALLBACKS = 1.0
+"""Seconds in which callbacks that were cancelled must have ended."""
+
+ACCEPT_PAUSE = 1.0
+"""Seconds without accepting, after the system had no descriptor or memory for a connection."""
+
+
+class Serving:
+    """What there is of a server only while it runs; `WebSocketServer` says when it begins and ends.
+
+    Args:
+        environment: of the server's loop.
+        options: the server's.
+        counters: the server's.
+        context: copied for each connection's callbacks.
+        router: finds the endpoint of a path.
+        endpoints: all of them.
+        failed: hears of a `connection` callback that raised.
+
+    Attributes:
+        connections: the open ones, and those that close.
+        port: the one listened on, None while there is none, 0 for a Unix socket.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        options: ServerOptions,
+        counters: Counters,
+        context: Context,
+        router: Router[Endpoint],
+        endpoints: Sequence[Endpoint],
+        *,
+        failed: Callable[[ServerConnection, BaseException], None],
+    ) -> None:
+        self.environment = environment
+        self.port: int | None = None
+        self.connections = Connections(
+            environment, options, counters, context, failed=failed, changed=self._check_gone
+        )
+        self.connections.own(endpoints)
+        self._options = options
+        self._router = router
+        self._sockets: list[socket] = []
+        self._listeners: list[Listener] = []
+        self._reception: Reception | None = None
+        self._stoppers: set[asyncio.Task[Any]] = set()  # callbacks that stop the server: it does not wait for them
+        self._another: asyncio.Future[None] | None = None  # one more of them
+        self._gone: asyncio.Future[None] | None = None  # of a stop that waits for the last connection
+
+    # -- starting
+
+    async def listen(self) -> None:
+        """Bind and listen.
+
+        Raises:
+            OSError, ValueError: it cannot; nothing is left of the attempt.
+        """
+        options = self._options
+        sockets = await open_sockets(options)
+        try:
+            self._reception = Reception(
+                options,
+                self._router,
+                self.connections,
+                self._check_gone,
+                secure=options.ssl is not None,
+                loopback_only=is_loopback_only(sockets),
+            )
+        except Exception:
+            close_all(sockets)
+            raise
+        self._sockets = sockets
+        self.port = 0 if sockets[0].family == AF_UNIX else sockets[0].getsockname()[1]
+        driver = self.environment.driver
+        self._listeners = [driver.listen(sock, self._accepted, self._accept_failed) for sock in sockets]
+
+    # -- clients
+
+    def _accepted(self, sock: Connected) -> None:
+        """A client has connected."""
+        reception = self._reception
+        if reception is None:
+            sock.close()
+            return
+        opening = ServerOpening(reception, self.environment, self._options)
+        reception.openings.add(opening)
+        context = self._options.ssl
+        opening.start(sock, None if context is None else TLS(context, server_side=True))
+
+    def _accept_failed(self, error: OSError) -> None:
+        """The system could not give a connection: no descriptors, no memory. The clients wait in its queue."""
+        logger.error("accepting pauses for %s s: %s", ACCEPT_PAUSE, error)
+        for listener in self._listeners:
+            listener.pause()
+        self.environment.loop.call_later(ACCEPT_PAUSE, self._accept_again)
+
+    def _accept_again(self) -> None:
+        for listener in self._listeners:
+            listener.resume()
+
+    # -- stopping
+
+    def refuse(self) -> None:
+        """Accept no more; who has connected and said nothing yet has a moment to do so, and gets a 503."""
+        for listener in self._listeners:
+            listener.close()
+        if self._reception is not None:
+            self._reception.closed = True
+            for opening in tuple(self._reception.openings):
+                opening.hurry(LAST_REQUESTS)
+
+    async def close(self) -> None:
+        """Close every connection with 1001, wait for it and for callbacks; abort what is left at `shutdown_timeout`."""
+        try:
+            async with asyncio.timeout(self._options.shutdown_timeout):
+                await self._close_all()
+                await self.callbacks_done()
+        except TimeoutError:
+            logger.warning("%s: shutdown_timeout is over; what is left is aborted", self)
+            self.abort()
+            await self._cancelled_callbacks_done()
+        if self._sockets:
+            remove_unix(self._options)
+        self._listeners, self._sockets, self.port = [], [], None
+        self._stoppers.clear()
+
+    async def _close_all(self) -> None:
+        self._gone = asyncio.get_running_loop().create_future()
+        await self.connections.close()
+        self._check_gone()
+        await self._gone
+
+    def _check_gone(self) -> None:
+        """Tell a stop that waits for the last connection and the last request."""
+        if self._gone is None or self._gone.done():
+            return
+        openings = self._reception is not None and self._reception.openings
+        if not (self.connections or openings):
+            self._gone.set_result(None)
+
+    def abort(self) -> None:
+        """Drop every connection as it is, and cancel the callbacks that run, but for those that stop the server."""
+        self.connections.abort()
+        if self._reception is not None:
+            for opening in tuple(self._reception.openings):
+                opening.abort()
+        for task in self.connections.tasks - self._stoppers:
+            task.cancel()
+
+    # -- callbacks
+
+    def stopped_by(self, task: asyncio.Task[Any] | None) -> None:
+        """A task asks for a stop. If it is a callback, which may await that, the stop does not wait for it."""
+        if task in self.connections.tasks:
+            self._stoppers.add(task)
+            if self._another is not None and not self._another.done():
+                self._another.set_result(None)
+
+    async def callbacks_done(self) -> None:
+        """Wait until no callback is running, but for those that stop the server."""
+        await asyncio.sleep(0)  # close events that are due fire first
+        while tasks := self.connections.tasks - self._stoppers:
+            self._another = asyncio.get_running_loop().create_future()
+            await asyncio.wait({*tasks, self._another}, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _cancelled_callbacks_done(self) -> None:
+        try:
+            async with asyncio.timeout(LAST_CALLBACKS):
+                await self.callbacks_done()
+        except TimeoutError:
+            tasks = self.connections.tasks
+            logger.warning("%s: %s callbacks did not end when they were cancelled", self, len(tasks))
+            for task in tasks - self._stoppers:
+                task.cancel()  # those that began since
+
+    def __repr__(self) -> str:
+        return f"<WebSocketServer STOPPING port={self.port} clients={len(self.connections)}>"
