@@ -38,7 +38,7 @@ conformance: native ## all cases of the Autobahn test suite, both roles; writes 
 sanitize: $(READY) peers ## the tests on native modules with AddressSanitizer and UndefinedBehaviorSanitizer, some 6 minutes
 	@sh tools/sanitize.sh $(ARGS)
 
-fuzz: ## the native half beside the pure one, for SECONDS=60 each of its parts; wants Python 3.11
+fuzz: ## each of the fuzzers for SECONDS=60; those named by ARGS only; wants Python 3.11
 	@[ -e .venv-fuzz/ready -a .venv-fuzz/ready -nt pyproject.toml ] || sh tools/make_venv.sh .venv-fuzz fuzz 3.11
 	@sh tools/build_native.sh .venv-fuzz
 	@.venv-fuzz/bin/python tests/fuzz/run.py --seconds $(or $(SECONDS),60) $(ARGS)

@@ -1,10 +1,11 @@
-"""Fuzz the native half beside the pure one, guided by what the pure one runs through (Atheris).
+"""Fuzz whatever reads a peer's bytes, guided by what the Python of it runs through (Atheris).
 
     run.py [--seconds 60] [TARGET...]        each of the targets, for so long
 
-What it has found worth keeping is in build/fuzz/TARGET, and is where the next run goes
-on. An input on which the two differ, or the process dies, is written to
-tests/fuzz/regressions, where the ordinary tests run it from then on.
+It begins with tests/fuzz/corpus/TARGET. What it has found worth keeping is in
+build/fuzz/TARGET, and is where the next run goes on. An input that shows a fault, or
+that the process dies of, is written to tests/fuzz/regressions, where the ordinary tests
+run it from then on.
 """
 
 from __future__ import annotations
@@ -17,18 +18,32 @@ from random import Random
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+CORPUS = HERE / "corpus"
 REGRESSIONS = HERE / "regressions"
 LONGEST = 2000
 """Bytes of an input; a schedule uses up a few hundred."""
 
+SLOWEST = 20
+"""Seconds that one input may take. It takes a thousandth; a busy machine and the tracing make it more."""
+
+TRACED = [
+    "fixtures", "wsmash.codecs", "wsmash.grammar", "wsmash.routing", "wsmash.runtime.opening", "wsmash.sansio",
+    "wsmash.transports", "wsmash.urls",
+]  # fmt: skip
+"""Whose branches guide the fuzzer."""
+
 INSIDE = "--inside"
 """What the process that fuzzes is started with."""
 
-NAMES = ("receiver", "sender", "engine")
+NAMES = (
+    "receiver", "sender", "engine", "frames", "inflate", "deflate",
+    "request", "response", "extensions", "tokens", "origin", "url", "json",
+)  # fmt: skip
+"""Written here too, since the targets are imported by the process that traces them."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Fuzz the native half beside the pure one.")
+    parser = argparse.ArgumentParser(description="Fuzz whatever reads a peer's bytes.")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(NAMES))
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     wanted = parser.parse_args()
@@ -42,12 +57,12 @@ def start(name: str, seconds: int) -> bool:
     corpus = ROOT / "build" / "fuzz" / name
     corpus.mkdir(parents=True, exist_ok=True)
     random = Random(0)
-    for number in range(32):  # something to begin with
+    for number in range(32):  # something to begin with beside what is kept
         seed = corpus / f"seed-{number}"
         seed.write_bytes(random.randbytes(32 << number % 6))
     command = [
-        sys.executable, __file__, INSIDE, name, str(corpus), str(REGRESSIONS),
-        f"-max_total_time={seconds}", f"-max_len={LONGEST}", "-timeout=60", "-print_final_stats=1",
+        sys.executable, __file__, INSIDE, name, str(corpus), str(CORPUS / name), str(REGRESSIONS),
+        f"-max_total_time={seconds}", f"-max_len={LONGEST}", f"-timeout={SLOWEST}", "-print_final_stats=1",
         f"-artifact_prefix={REGRESSIONS}/{name}-",
     ]
     print(f"== {name}", flush=True)
@@ -59,7 +74,7 @@ def fuzz(name: str, options: list[str]) -> None:
     import atheris  # there is one for some versions of Python only
 
     sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
-    with atheris.instrument_imports(include=["wsmash.sansio", "wsmash.transports", "fixtures"]):
+    with atheris.instrument_imports(include=TRACED):
         from fuzz.targets import TARGETS
     target = TARGETS[name]
 

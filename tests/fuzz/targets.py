@@ -1,4 +1,8 @@
-"""What the fuzzer calls with any bytes: they make a schedule, on which native and pure code must do the same."""
+"""What the fuzzer calls with any bytes, by name: each tells what was wrong, or nothing, or raises.
+
+The first three make a schedule of the bytes, on which the native and the pure half
+must do the same; the others take them as they are.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from fixtures.codec import CODECS, Codec
 from fixtures.driver import DRIVERS
 from fixtures.driver_schedules import schedule
 from fixtures.schedules import from_bytes, reading, writing
+from fuzz import fields, heads, streams, texts
 
 
 def receiver(data: bytes) -> str:
@@ -32,4 +37,18 @@ def engine(data: bytes) -> str:
     return driver_twins.difference(schedule(from_bytes(data)), DRIVERS["portable"], DRIVERS["native"])
 
 
-TARGETS: dict[str, Callable[[bytes], str]] = {"receiver": receiver, "sender": sender, "engine": engine}
+TWINS: dict[str, Callable[[bytes], str]] = {"receiver": receiver, "sender": sender, "engine": engine}
+"""Those that need the native half."""
+
+TARGETS: dict[str, Callable[[bytes], str]] = TWINS | {
+    "frames": streams.frames,
+    "inflate": streams.inflate,
+    "deflate": streams.deflate,
+    "request": heads.request,
+    "response": heads.response,
+    "extensions": fields.extensions,
+    "tokens": fields.tokens,
+    "origin": fields.origin,
+    "url": texts.url,
+    "json": texts.as_json,
+}

@@ -1,4 +1,4 @@
-"""What the fuzzer once found, and some inputs as it begins with: the native half does what the pure one does."""
+"""The fuzzer's targets on what it begins with, on what it once found, and on some bytes at random."""
 
 from __future__ import annotations
 
@@ -7,25 +7,51 @@ from random import Random
 
 import pytest
 
-from fuzz.targets import TARGETS
+from fuzz.run import CORPUS, NAMES, REGRESSIONS
+from fuzz.targets import TARGETS, TWINS
 from wsmash.transports import native
 
-pytestmark = pytest.mark.skipif(bool(native.missing), reason=f"no native engine: {native.missing}")
+CORPUS_SIZE = 500 * 1024
+"""Bytes of all the inputs that are kept."""
 
-FOUND = sorted(path for path in (Path(__file__).parent / "regressions").iterdir() if path.suffix != ".md")
+_targets = pytest.mark.parametrize("name", [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(name in TWINS and bool(native.missing), reason=f"no native engine: {native.missing}"),
+    )
+    for name in TARGETS
+])  # fmt: skip
 
 
-def test_found_before() -> None:
-    """Inputs on which the two differed, or the process died."""
-    for path in FOUND:
+@_targets
+def test_corpus(name: str) -> None:
+    """What the fuzzer begins with."""
+    files = sorted((CORPUS / name).iterdir())
+    assert files
+    for path in files:
+        assert TARGETS[name](path.read_bytes()) == "", path
+
+
+@_targets
+def test_found_before(name: str) -> None:
+    """Inputs that once showed a fault, or that the process died of."""
+    for path in sorted(REGRESSIONS.glob(f"{name}-*")):
         print(path)  # what is left where the process dies
-        assert TARGETS[path.name.partition("-")[0]](path.read_bytes()) == "", path.name
+        assert TARGETS[name](path.read_bytes()) == "", path
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@_targets
 def test_any_bytes(name: str) -> None:
-    """Bytes at random make schedules on which the two do the same."""
+    """Bytes at random."""
     random = Random(1)
     for number in range(20):
         data = random.randbytes(100 << number % 4)
         assert TARGETS[name](data) == "", data.hex()
+
+
+def test_what_is_kept() -> None:
+    """There is a corpus for each target and for nothing else, and it is small."""
+    assert set(NAMES) == set(TARGETS)
+    assert {path.name for path in CORPUS.iterdir()} == set(TARGETS)
+    assert {path.name.partition("-")[0] for path in REGRESSIONS.iterdir()} <= {*TARGETS, "README.md"}
+    assert sum(path.stat().st_size for path in Path(__file__).parent.rglob("*") if path.is_file()) < CORPUS_SIZE

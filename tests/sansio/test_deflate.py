@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import random
-import sys
 import tracemalloc
 import zlib
 from functools import cache
@@ -15,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fixtures.backends import MODULES
 from wsmash.sansio import deflate as on_zlib_ng
 
 TAIL = b"\x00\x00\xff\xff"
@@ -27,25 +26,6 @@ HELLO_AGAIN = bytes.fromhex("f200110000")
 HELLO_STORED = bytes.fromhex("000500faff48656c6c6f00")
 HELLO_FINAL = bytes.fromhex("f348cdc9c9070000")
 HELLO_TWO_BLOCKS = bytes.fromhex("f24805000000ffffcac9c90700")
-
-
-def load_on_standard_zlib() -> ModuleType:
-    """The codec as it is where zlib-ng is not installed."""
-    hidden = sys.modules.get("zlib_ng")
-    sys.modules["zlib_ng"] = None  # type: ignore[assignment]
-    try:
-        spec = importlib.util.spec_from_file_location("wsmash.sansio.deflate_on_zlib", on_zlib_ng.__file__)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules["zlib_ng"]
-        if hidden is not None:
-            sys.modules["zlib_ng"] = hidden
-    return module
-
-
-MODULES = [on_zlib_ng, load_on_standard_zlib()]
 
 
 @pytest.fixture(params=MODULES, ids=lambda module: module.BACKEND)
