@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import functools
 import logging
-import secrets
-import ssl
 from collections.abc import Generator
 from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Self
 
-from ._version import __version__
+from .attempt import Attempt, encode_opening
 from .constants import CloseCode, Role, State
-from .errors import ConnectError, ConnectionClosed, InvalidState, OpenTimeout, WebSocketError
+from .errors import ConnectionClosed, InvalidState, WebSocketError
 from .options import ClientOptions
-from .runtime.actions import DONE, Action, Pending, retrieve
+from .runtime.actions import DONE, Action, Pending
 from .runtime.connection import WebSocketConnection
 from .runtime.environment import current_environment
-from .runtime.opening import ClientOpening
 from .runtime.owner import Counters, Owner
-from .sansio.deflate_negotiation import offer
-from .sansio.handshake import Agreement, build_request
+from .sansio.handshake import Agreement
 from .sansio.head import Request, Response
-from .sansio.headers import checked_pairs, format_extension
-from .sansio.http1 import ParsedHead, encode_request
+from .sansio.http1 import ParsedHead
 from .sansio.receiver import Compression
 from .sansio.states import Life, Signal, advance
 from .signatures import takes, with_parameters_of
-from .transports.base import TLS, Channel
-from .transports.dial import dial, dial_unix
+from .transports.base import Channel
 
 logger = logging.getLogger("wsmash")
-
-USER_AGENT = f"wsmash/{__version__}"
 
 
 class WebSocketClient(WebSocketConnection):
@@ -52,19 +42,19 @@ class WebSocketClient(WebSocketConnection):
         ValueError, TypeError: an option is not what it may be.
     """
 
-    __slots__ = ("_answer", "_attempt", "_connecting", "_patient", "_sent", "counters", "options")
+    __slots__ = ("_answer", "_attempt", "_connecting", "_dialling", "_patient", "counters", "options")
 
     @takes(ClientOptions)
     def __init__(self, options: ClientOptions) -> None:
         super().__init__()
         self.options = options
         self.counters = Counters()
-        self._attempt: asyncio.Task[None] | None = None
+        self._attempt: Attempt | None = None
+        self._dialling: asyncio.Task[None] | None = None
         self._connecting: Pending[None] | None = None
         self._patient = False
-        self._sent: bytes | None = None
         self._answer: ParsedHead | None = None
-        self._request_head("")  # what cannot be sent is the caller's mistake, and raised here
+        encode_opening(options, options.address, key="")  # what cannot be sent is the caller's mistake, and raised here
 
     # -- connecting
 
@@ -90,76 +80,21 @@ class WebSocketClient(WebSocketConnection):
                 raise InvalidState("the connection is closing: wait_closed() before you connect again")
             return self._connecting
         self._reset()
-        self._sent = self._answer = None
+        self._answer = None
         self._owner = Owner(environment, self.options, Role.CLIENT, self.counters, patient=self._patient)
         self._context = copy_context()
         outcome: asyncio.Future[None] = environment.loop.create_future()
         self._connecting = Pending(outcome, on_cancel=self.close)
-        self._attempt = environment.run(self._dial(outcome))
+        self._attempt = Attempt(self.options, environment)
+        self._dialling = environment.run(self._dial(self._attempt, outcome))
         return self._connecting
 
-    async def _dial(self, outcome: asyncio.Future[None]) -> None:
-        """One attempt; every way that it can fail ends in `_failed`."""
-        options = self.options
-        opening: ClientOpening | None = None
-        refused: asyncio.Future[None] = outcome.get_loop().create_future()
-        refused.add_done_callback(retrieve)
+    async def _dial(self, attempt: Attempt, outcome: asyncio.Future[None]) -> None:
+        """Carry the attempt out; every way that it can fail ends in `_failed`."""
         try:
-            async with asyncio.timeout(options.open_timeout) as limit:
-                address = options.address
-                sock = await (dial(address.host, address.port) if options.unix is None else dial_unix(options.unix))
-                key = base64.b64encode(secrets.token_bytes(16)).decode()
-                self._sent = self._request_head(key)
-                opening = ClientOpening(key, options, tuple(options.protocols), self._accepted, refused)
-                opening.channel = self._owner.environment.driver.attach(sock, opening, self._tls())
-                opening.channel.write(self._sent)
-                await asyncio.wait([outcome, refused], return_when=asyncio.FIRST_COMPLETED)
-            if refused.done():
-                refused.result()
-        except asyncio.CancelledError:
-            if opening is not None and opening.channel is not None and self._channel is None:
-                opening.channel.abort()
-            raise
-        except Exception as error:
-            if self._channel is not None:
-                return  # open, and only its open callbacks took too long
-            if opening is not None and opening.channel is not None:
-                opening.channel.abort()
-            refusal = None if opening is None else opening.refusal()
-            if isinstance(error, TimeoutError) and limit.expired() and refusal is not None:
-                error = refusal  # all but the end of its body was there
-            elif isinstance(error, TimeoutError) and limit.expired():
-                text = f"the connection to {options.address.redacted} was not open within {options.open_timeout} s"
-                late = OpenTimeout(text)
-                late.__cause__ = error
-                error = late
+            await attempt.run(self._accepted)
+        except WebSocketError as error:
             self._failed(outcome, error)
-        finally:
-            refused.cancel()  # what the opening hears from now on is of no interest
-
-    def _tls(self) -> TLS | None:
-        address, context = self.options.address, self.options.ssl
-        if not address.secure:
-            return None
-        if context is None:
-            context = _default_context()
-        elif context.verify_mode is ssl.CERT_NONE:
-            logger.warning("the certificate of %s is not verified: its ssl context says so", address.host)
-        return TLS(context, server_side=False, server_hostname=address.host)
-
-    def _request_head(self, key: str) -> bytes:
-        options = self.options
-        request = build_request(
-            options.address,
-            key,
-            protocols=tuple(options.protocols),
-            extension_offer=None if options.deflate is None else format_extension(offer(options.deflate)),
-            headers=checked_pairs(options.headers),
-            cookies=options.cookies,
-            auth=options.auth,
-            user_agent=USER_AGENT,
-        )
-        return encode_request("GET", request.target, request.headers)
 
     def _accepted(self, channel: Channel, head: ParsedHead, agreement: Agreement, rest: bytes) -> None:
         """The server has said yes."""
@@ -180,12 +115,9 @@ class WebSocketClient(WebSocketConnection):
         if self._connecting is not None and not self._connecting.future.done():
             self._connecting.future.set_result(None)
 
-    def _failed(self, outcome: asyncio.Future[None], error: Exception) -> None:
+    def _failed(self, outcome: asyncio.Future[None], error: WebSocketError) -> None:
         """The attempt came to nothing: `error`, then `close`, and the exception for who awaits it."""
-        if not isinstance(error, WebSocketError):
-            unforeseen, error = error, ConnectError(f"cannot connect: {error}")
-            error.__cause__ = unforeseen
-        self._attempt = None
+        self._dialling = None
         heard, action = self._on_error is not None, self._connecting
         self._fire_error(error)
         loop = self._owner.environment.loop
@@ -205,9 +137,9 @@ class WebSocketClient(WebSocketConnection):
         if self._context is None or self._connecting is None or self._life is not Life.CONNECTING:
             return DONE
         self._owner.environment.check_thread("close")
-        if self._attempt is None:
+        if self._dialling is None:
             return Pending(self._wait_for(0))  # it has failed, and its events are on their way
-        self._attempt.cancel()
+        self._dialling.cancel()
         closing = self._need_closing()
         closing.why = "closed before it was open"
         outcome = self._connecting.future
@@ -248,7 +180,7 @@ class WebSocketClient(WebSocketConnection):
     @property
     def request(self) -> Request | None:
         """The request that was sent; None before `connect`."""
-        return None if self._sent is None else Request(self._sent, secure=self.options.address.secure)
+        return None if self._attempt is None else self._attempt.request
 
     @property
     def response(self) -> Response | None:
@@ -315,8 +247,3 @@ def connect(client: WebSocketClient) -> Connecting:
     `async for` or a callback; reading pauses when they are too many.
     """
     return Connecting(client)
-
-
-@functools.cache
-def _default_context() -> ssl.SSLContext:
-    return ssl.create_default_context()

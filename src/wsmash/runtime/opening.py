@@ -258,7 +258,7 @@ class ClientOpening:
         protocols: the subprotocols offered.
         accepted: called with the answer, what was agreed on, and the bytes that
             followed, while the channel is paused; the channel is then the caller's.
-        outcome: gets the error where it comes to no connection.
+        outcome: is done with the answer; it gets the error where that is no connection.
     """
 
     __slots__ = (
@@ -325,6 +325,7 @@ class ClientOpening:
             agreement = check_response(head, self._key, self._protocols, self._options.deflate)
             channel = cast(Channel, self.channel)
             channel.pause_reading()
+            self._outcome.set_result(None)
             self._accepted(channel, head, agreement, rest)
 
     def _read_body(self, data: bytes) -> None:
