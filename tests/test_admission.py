@@ -90,6 +90,7 @@ async def test_subprotocols(spoken: list[str], offered: str | None, agreed: str 
         assert seen == [(agreed, tuple(offered.split(", ")) if offered else ())]
 
 
+@pytest.mark.case(67)
 @pytest.mark.parametrize(("option", "status"), [("max_connections", 503), ("max_connections_per_ip", 429)])
 @in_loop
 async def test_max_connections(option: str, status: int) -> None:
@@ -124,6 +125,7 @@ async def test_message_rate() -> None:
 # Origin and Host
 
 
+@pytest.mark.case(98, 99)
 @pytest.mark.parametrize(
     ("origin", "host", "options", "status"),
     [
@@ -160,6 +162,7 @@ async def test_origins(origin: str | None, host: str, options: dict[str, Any], s
             assert b"origins=[" in body or b"allowed_hosts=[" in body or b"malformed" in body
 
 
+@pytest.mark.case(99)
 @in_loop
 async def test_two_origins() -> None:
     """Two Origin headers are refused (99)."""
@@ -167,6 +170,7 @@ async def test_two_origins() -> None:
     assert answer.status in (400, 403)
 
 
+@pytest.mark.case(99)
 @in_loop
 async def test_origin_of_plain_http_to_a_tls_server() -> None:
     """A TLS server takes no page that came over plain HTTP, not even its own host's (99)."""

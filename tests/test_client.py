@@ -280,6 +280,7 @@ async def test_close_while_connecting_from_another_thread_is_a_runtime_error() -
         await client.wait_closed()
 
 
+@pytest.mark.case(126)
 @real
 async def test_a_client_that_nobody_holds_is_held_until_its_close_event() -> None:
     """While it connects, while it is open, and until `close` has fired."""

@@ -250,6 +250,7 @@ class TestDecode:
             decode_json(data, kind)
         assert caught.value.__cause__ is not None
 
+    @pytest.mark.case(70)
     @pytest.mark.parametrize("opening", ["[", '{"a":', '[{"a":', '{"likes":['])
     @pytest.mark.parametrize("closing", ["", "]", "}"])
     @pytest.mark.parametrize("kind", [None, Say, list[Any]])
@@ -260,6 +261,7 @@ class TestDecode:
             with pytest.raises(InvalidMessage):
                 decode_json(form, kind)
 
+    @pytest.mark.case(104)
     def test_text_of_the_peer_is_escaped_and_cut(self) -> None:
         """Case 104: a field's name comes from the peer: no control character of it, and not all of it, is shown."""
         for name in ("\x1b[31m\r\n" * 5000, "\u202e" * 5000, "x" * 100_000):

@@ -2,6 +2,8 @@
 
 import string
 
+import pytest
+
 from wsmash.grammar import is_field_value, is_token, shown
 
 TCHAR = set("!#$%&'*+-.^_`|~" + string.digits + string.ascii_letters)
@@ -25,6 +27,7 @@ def test_empty_text() -> None:
     assert not is_token("")
 
 
+@pytest.mark.case(104)
 def test_shown_escapes_and_cuts() -> None:
     """What a message shows is escaped, and cut where it is long (hostile case 104)."""
     assert shown("a\x1b[31m\r\n") == r"'a\x1b[31m\r\n'"

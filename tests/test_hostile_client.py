@@ -25,6 +25,7 @@ from fixtures.scripted_server import Script, accept_for, answering, scripted, sw
 # What is no valid 101
 
 
+@pytest.mark.case(23)
 @pytest.mark.parametrize(
     "answer",
     [
@@ -49,6 +50,7 @@ async def test_wrong_101(answer: Callable[[bytes], bytes]) -> None:
     assert str(error.status) in str(error)
 
 
+@pytest.mark.case(22)
 @pytest.mark.parametrize(
     "extension",
     [
@@ -102,6 +104,7 @@ async def test_garbage(garbage: bytes) -> None:
     assert error.status is None and "HTTP" in str(error)
 
 
+@pytest.mark.case(23)
 @in_loop
 async def test_endless_headers() -> None:
     """Headers without end are given up at the limits: their number, a line, the whole (23)."""
@@ -137,6 +140,7 @@ async def test_refusal_has_status_headers_and_body() -> None:
     assert "403" in str(error) and "members only" in str(error)
 
 
+@pytest.mark.case(84)
 @pytest.mark.parametrize(
     "answer",
     [
@@ -155,6 +159,7 @@ async def test_refusals_of_every_form(answer: bytes) -> None:
     assert error.status == int(answer.split()[1]) and error.body == b"no length"
 
 
+@pytest.mark.case(23)
 @in_loop
 async def test_endless_body() -> None:
     """Of a body without end at most a mebibyte is read (23)."""
@@ -271,6 +276,7 @@ async def test_messages_glued_to_the_101() -> None:
     assert heard == [("open", None), ("message", "one"), ("message", "two"), ("close", 1001)]
 
 
+@pytest.mark.case(51)
 @in_loop
 async def test_ends_right_after_the_101() -> None:
     """A server that ends without a close frame is a close with 1006, and no error (51)."""
@@ -282,6 +288,7 @@ async def test_ends_right_after_the_101() -> None:
     assert heard == [("open", None), ("close", 1006)]
 
 
+@pytest.mark.case(30)
 @in_loop
 async def test_masked_frame_from_the_server() -> None:
     """A server's masked frame fails the connection with 1002, after what was right before it (30)."""
@@ -350,6 +357,7 @@ async def test_close_from_the_error_callback() -> None:
     assert [name for name, _ in heard] == ["error", "close"]
 
 
+@pytest.mark.case(105, 106)
 @in_loop
 async def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
     """A failure that reaches neither a callback nor an awaiter is logged once, without the URL's secrets (105, 106)."""

@@ -16,6 +16,7 @@ from fixtures.in_loop import in_loop
 from fixtures.scripted_server import scripted, switching
 
 
+@pytest.mark.case(79)
 @pytest.mark.parametrize("what", ["unknown issuer", "other name", "other address"])
 @in_loop
 async def test_wrong_certificate(what: str) -> None:
@@ -60,6 +61,7 @@ async def test_plain_to_a_tls_port() -> None:
         assert [name for name, _ in heard] == ["error", "close"]
 
 
+@pytest.mark.case(80)
 @in_loop
 async def test_stalled_tls_handshake() -> None:
     """A TLS handshake that never ends is inside `open_timeout` (80)."""
@@ -76,6 +78,7 @@ async def test_stalled_tls_handshake() -> None:
     server.close()
 
 
+@pytest.mark.case(79)
 @in_loop
 async def test_unverified_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Not verifying is the user's explicit choice, and logged once for each connect (79)."""

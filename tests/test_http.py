@@ -56,6 +56,7 @@ async def test_names_and_tokens_in_any_case() -> None:
         assert (await peer.answer()).status == 101
 
 
+@pytest.mark.case(3)
 @in_loop
 async def test_dribbled() -> None:
     """A request that comes byte by byte is the same request (3)."""
@@ -65,6 +66,7 @@ async def test_dribbled() -> None:
         assert (await peer.answer()).status == 101
 
 
+@pytest.mark.case(18)
 @in_loop
 async def test_frames_glued_to_the_request() -> None:
     """Frames in the request's own packet, a mebibyte of them, are delivered in order after `connection` (18)."""
@@ -83,6 +85,7 @@ async def test_frames_glued_to_the_request() -> None:
             assert got == messages
 
 
+@pytest.mark.case(18)
 @in_loop
 async def test_frames_before_the_hook_has_decided() -> None:
     """Frames that come while `process_request` is waiting are bounded by one read, and delivered after the 101 (18)."""
@@ -101,6 +104,7 @@ async def test_frames_before_the_hook_has_decided() -> None:
             assert [(await peer.frame()).payload for _ in range(2)] == [b"one", b"two"]
 
 
+@pytest.mark.case(9)
 @in_loop
 async def test_opaque_bytes_in_other_headers() -> None:
     """A header value is opaque from 0x80 on: a UTF-8 cookie holds 0x85, and reaches the application (9)."""
@@ -116,6 +120,7 @@ async def test_opaque_bytes_in_other_headers() -> None:
 # Refused
 
 
+@pytest.mark.case(1, 2)
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
@@ -133,6 +138,7 @@ async def test_heads_above_the_limits(request_: bytes, status: int) -> None:
     assert (await refusal(request_)).status == status
 
 
+@pytest.mark.case(2)
 @in_loop
 async def test_limits_count_across_reads() -> None:
     """The bytes of a line that never ends are counted as they come (2)."""
@@ -143,6 +149,7 @@ async def test_limits_count_across_reads() -> None:
         assert parse_answer(await peer.read_all()).status == 431
 
 
+@pytest.mark.case(3, 4)
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: a"], ids=["nothing", "half a request"])
 @in_loop
 async def test_open_timeout(said: bytes) -> None:
@@ -154,6 +161,7 @@ async def test_open_timeout(said: bytes) -> None:
         assert server.get_client_count() == 0
 
 
+@pytest.mark.case(5, 6, 8, 9, 10, 12, 13, 15)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -191,6 +199,7 @@ async def test_malformed(changes: dict[str, Any]) -> None:
     assert (await refusal(upgrade(**changes))).status == 400
 
 
+@pytest.mark.case(12, 13, 15)
 @pytest.mark.parametrize(
     "line",
     ["Host: b", f"Sec-WebSocket-Key: {KEY}", "Content-Length: 0\r\nContent-Length: 1", "Transfer-Encoding: identity",
@@ -202,6 +211,7 @@ async def test_a_line_too_many(line: str) -> None:
     assert (await refusal(upgrade("/", line))).status == 400
 
 
+@pytest.mark.case(15)
 @in_loop
 async def test_no_body_is_no_fault() -> None:
     """`Content-Length: 0` announces no body (15)."""
@@ -210,6 +220,7 @@ async def test_no_body_is_no_fault() -> None:
         assert (await peer.answer()).status == 101
 
 
+@pytest.mark.case(7)
 @pytest.mark.parametrize("name", ["constructor", "__proto__", "__class__", "x-webkit-deflate-frame"])
 @in_loop
 async def test_extensions_of_odd_names(name: str) -> None:
@@ -220,6 +231,7 @@ async def test_extensions_of_odd_names(name: str) -> None:
         assert answer.status == 101 and "sec-websocket-extensions" not in answer.headers
 
 
+@pytest.mark.case(7)
 @in_loop
 async def test_extension_a_thousand_times() -> None:
     """The same extension a thousand times is refused or ignored, in bounded work (7)."""
@@ -229,6 +241,7 @@ async def test_extension_a_thousand_times() -> None:
         assert (await peer.answer()).status in (101, 400)
 
 
+@pytest.mark.case(11, 14)
 @pytest.mark.parametrize(
     ("changes", "status", "header"),
     [
@@ -248,6 +261,7 @@ async def test_upgrade_required(changes: dict[str, Any], status: int, header: tu
     assert answer.headers["connection"] == "upgrade, close"
 
 
+@pytest.mark.case(11, 16)
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
@@ -272,6 +286,7 @@ async def test_statuses(request_: bytes, status: int) -> None:
     assert status != 405 or "GET" in answer.headers["allow"]
 
 
+@pytest.mark.case(12, 17)
 @in_loop
 async def test_http_1_0_without_host() -> None:
     """A probe in HTTP/1.0 without Host is answered, and no name is looked up for it (12, 17)."""
@@ -279,6 +294,7 @@ async def test_http_1_0_without_host() -> None:
     assert (answer.status, answer.body, answer.headers["connection"]) == (200, b"ok\n", "close")
 
 
+@pytest.mark.case(20)
 @in_loop
 async def test_client_hello_to_a_plain_port() -> None:
     """A TLS hello, and the PROXY protocol, to a plain port are refused as what they are not (20)."""
@@ -287,6 +303,7 @@ async def test_client_hello_to_a_plain_port() -> None:
             assert (await ask(server, garbage)).status == 400
 
 
+@pytest.mark.case(20)
 @in_loop
 async def test_plain_http_to_a_tls_port(caplog: pytest.LogCaptureFixture) -> None:
     """Plain HTTP to a TLS port is closed, with one line in the log, at DEBUG (20)."""
@@ -297,6 +314,7 @@ async def test_plain_http_to_a_tls_port(caplog: pytest.LogCaptureFixture) -> Non
     assert [record.levelname for record in caplog.records] == ["DEBUG"]
 
 
+@pytest.mark.case(20)
 @in_loop
 async def test_health_check_connects_are_no_errors(caplog: pytest.LogCaptureFixture) -> None:
     """A connection that ends before it said anything is not worth a line above DEBUG (20)."""
@@ -308,6 +326,7 @@ async def test_health_check_connects_are_no_errors(caplog: pytest.LogCaptureFixt
     assert caplog.records == []
 
 
+@pytest.mark.case(19)
 @in_loop
 async def test_reset_before_the_answer() -> None:
     """A client that resets while its request is being decided leaves nothing behind (19)."""
@@ -335,6 +354,7 @@ async def test_reset_before_the_answer() -> None:
         await until(lambda: len(closes) == len(connections) and server.get_client_count() == 0)
 
 
+@pytest.mark.case(21, 85)
 @in_loop
 async def test_pipelined_requests() -> None:
     """One request, one answer: ten thousand that follow are neither answered nor kept (21, 85)."""
@@ -402,6 +422,7 @@ async def test_close_is_answered_and_ended() -> None:
         assert await peer.read_all() == close(3001, "bye")
 
 
+@pytest.mark.case(52)
 @in_loop
 async def test_callback_that_raises_says_nothing_on_the_wire(caplog: pytest.LogCaptureFixture) -> None:
     """A callback's exception closes with 1011, and nothing of it reaches the peer (52)."""
@@ -419,6 +440,7 @@ async def test_callback_that_raises_says_nothing_on_the_wire(caplog: pytest.LogC
     assert len(caplog.records) == 1
 
 
+@pytest.mark.case(104)
 @in_loop
 async def test_a_path_cannot_forge_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """Case 104: what a peer asked for is escaped and cut wherever it is logged."""
@@ -440,6 +462,7 @@ async def test_a_path_cannot_forge_a_line_of_the_log(caplog: pytest.LogCaptureFi
     assert len([record for record in caplog.records if record.levelno >= logging.INFO]) == 1
 
 
+@pytest.mark.case(104)
 def test_the_reason_of_a_close_is_escaped_in_its_error() -> None:
     """Case 104: the reason is the peer's, and may hold anything that is UTF-8."""
     error = wsmash.ConnectionClosed(4000, "bye\r\n\x1b[31m")

@@ -249,6 +249,7 @@ def test_wrong_for_a_server(options: dict[str, Any], error: type[Exception], tex
     assert (name in str(caught.value) or name == "path") and text in str(caught.value)
 
 
+@pytest.mark.case(25)
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
@@ -327,6 +328,7 @@ def test_options_are_frozen() -> None:
             options.max_queue = 5  # type: ignore[misc]
 
 
+@pytest.mark.case(106)
 def test_repr_hides_secrets() -> None:
     """No credential, cookie, header, query or TLS context is in a `repr` (hostile case 106)."""
     found = wsmash.create_client(
@@ -344,6 +346,7 @@ def test_repr_hides_secrets() -> None:
     assert "***" not in repr(client())
 
 
+@pytest.mark.case(106)
 def test_no_secret_in_errors() -> None:
     """An error about a credential does not quote it."""
     for wrong in ({"auth": b"hunter2"}, {"auth": ("hunter2",)}, {"auth": "hunter2\n"}, {"cookies": "s=hunter2"}):

@@ -13,6 +13,7 @@ from fixtures.codec import NATIVE, existing
 from wsmash.transports import native
 
 
+@pytest.mark.case(127)
 def test_without_the_global_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """An interpreter that runs without its global lock takes the portable engine."""
     monkeypatch.delenv(native.VARIABLE, raising=False)

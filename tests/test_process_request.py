@@ -60,6 +60,7 @@ async def test_hook_lets_in() -> None:
         seen.clear()
 
 
+@pytest.mark.case(52)
 @pytest.mark.parametrize("what", ["raises", "raises later", "wrong type"])
 @in_loop
 async def test_hook_fails(what: str, caplog: pytest.LogCaptureFixture) -> None:

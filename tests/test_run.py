@@ -60,6 +60,7 @@ SERVER = """
 """
 
 
+@pytest.mark.case(123)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_shuts_a_server_down_gracefully(number: signal.Signals) -> None:
     """Its clients get 1001, its callbacks run, `run` returns None, and the exit is clean and silent."""
@@ -81,6 +82,7 @@ def test_a_signal_shuts_a_server_down_gracefully(number: signal.Signals) -> None
     assert (process.returncode, out, err) == (0, "client 1001\nclosed\nreturned None\n", "")
 
 
+@pytest.mark.case(124)
 def test_a_second_signal_aborts() -> None:
     """A callback that would hold the stop up for as long as `shutdown_timeout` is cancelled."""
     connected = 'print("connected", flush=True)'

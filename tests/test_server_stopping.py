@@ -274,6 +274,7 @@ async def test_a_connection_drops_its_callbacks_after_its_close_event() -> None:
         assert slots == [None] * 4 and connection.get_state() is State.CLOSED
 
 
+@pytest.mark.case(124)
 @real
 async def test_stop_ends_though_a_callback_swallows_its_cancellation(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

@@ -219,6 +219,7 @@ async def test_tls() -> None:
             assert client.get_url() == f"wss://localhost:{server.port}/"
 
 
+@pytest.mark.case(79)
 @in_loop
 async def test_tls_of_another_name() -> None:
     """A certificate for another name fails the client, and leaves the server as it was (79)."""
@@ -230,6 +231,7 @@ async def test_tls_of_another_name() -> None:
         assert context.check_hostname
 
 
+@pytest.mark.case(80)
 @in_loop
 async def test_stalled_tls_handshake() -> None:
     """Who connects to a TLS port and stalls is dropped at `open_timeout` (80)."""

@@ -73,6 +73,7 @@ async def test_cancelled_start() -> None:
     assert not server.is_started()
 
 
+@pytest.mark.case(123)
 @in_loop
 async def test_stop_closes_clients() -> None:
     """A stop closes every connection with 1001, and ends when they are gone; new ones find nobody (123)."""
@@ -92,6 +93,7 @@ async def test_stop_closes_clients() -> None:
         assert not await can_connect("127.0.0.1", port)
 
 
+@pytest.mark.case(123)
 @in_loop
 async def test_stop_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many connections are closed in batches, each of them with 1001 (123)."""
@@ -107,6 +109,7 @@ async def test_stop_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     assert closes == [1001] * 5
 
 
+@pytest.mark.case(123)
 @in_loop
 async def test_unresponsive_clients_are_aborted(caplog: pytest.LogCaptureFixture) -> None:
     """Who does not answer the close frame is dropped at `shutdown_timeout`, with one line in the log (123)."""
@@ -121,6 +124,7 @@ async def test_unresponsive_clients_are_aborted(caplog: pytest.LogCaptureFixture
     assert ["shutdown_timeout" in record.getMessage() for record in caplog.records] == [True]
 
 
+@pytest.mark.case(124)
 @in_loop
 async def test_stop_with_a_stuck_callback() -> None:
     """A callback that never ends is cancelled at `shutdown_timeout`; a short one is waited for (124)."""
@@ -143,6 +147,7 @@ async def test_stop_with_a_stuck_callback() -> None:
     assert ends == ["cancelled"]
 
 
+@pytest.mark.case(124)
 @in_loop
 async def test_stop_does_not_wait_for_who_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that has connected and says nothing holds a stop up for a moment only, not for `open_timeout`."""
@@ -157,6 +162,7 @@ async def test_stop_does_not_wait_for_who_says_nothing(monkeypatch: pytest.Monke
         assert parse_answer(await half.read_all()).status == 408
 
 
+@pytest.mark.case(123)
 @in_loop
 async def test_request_during_a_stop() -> None:
     """A request of a client that had connected before is answered 503, a health check too (123)."""
@@ -181,6 +187,7 @@ async def test_connections_of_two_servers() -> None:
         assert one.is_started() and (await ask(one, get("/healthz"))).status == 200
 
 
+@pytest.mark.case(67)
 def test_no_descriptors_left() -> None:
     """Without descriptors a server pauses accepting, without a busy loop, and takes in who waited later (67)."""
     program = """

@@ -32,6 +32,7 @@ def test_corpus(name: str) -> None:
         assert TARGETS[name](path.read_bytes()) == "", path
 
 
+@pytest.mark.case(128)
 @_targets
 def test_found_before(name: str) -> None:
     """Inputs that once showed a fault, or that the process died of."""
@@ -40,6 +41,7 @@ def test_found_before(name: str) -> None:
         assert TARGETS[name](path.read_bytes()) == "", path
 
 
+@pytest.mark.case(128)
 @_targets
 def test_any_bytes(name: str) -> None:
     """Bytes at random."""

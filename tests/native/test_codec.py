@@ -125,6 +125,7 @@ def test_plain(native: Codec, inside: Any) -> None:
     assert not inside.is_plain(native.Sender(Role.SERVER, DEFLATE, Random(0).randbytes))
 
 
+@pytest.mark.case(102)
 def test_masking_keys(native: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each key is drawn once, all of them come from the system, and one draw does for many."""
     drawn: list[bytes] = []
@@ -145,6 +146,7 @@ def test_masking_keys(native: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
     assert pool(7) == drawn[-1]
 
 
+@pytest.mark.case(102)
 def test_a_forked_child_draws_keys_of_its_own(native: Codec) -> None:
     """Parent and child never use one key: the child's pool is drawn anew."""
     program = """

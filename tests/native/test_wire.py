@@ -40,6 +40,7 @@ def check(compiler: list[str], program: Path, sources: list[Path], *flags: str) 
     assert (ran.returncode, ran.stdout) == (0, "all is well\n"), ran.stderr
 
 
+@pytest.mark.case(34, 44)
 @pytest.mark.parametrize("flag", ["-O3", "-DWS_PLAIN"])
 def test_wire(compiler: list[str], tmp_path: Path, flag: str) -> None:
     """Masks, UTF-8, heads and the receiver do what naive ones do, and touch no byte that is not theirs."""

@@ -40,6 +40,7 @@ async def test_send_that_need_not_wait_returns_one_shared_object() -> None:
     end(client)
 
 
+@pytest.mark.case(76)
 @virtual
 async def test_awaited_send_waits_until_the_peer_keeps_up() -> None:
     """`await send(...)` above high water ends when the peer has read."""
@@ -172,6 +173,7 @@ async def test_the_callers_mistakes_are_raised_at_the_call() -> None:
     await idle()
 
 
+@pytest.mark.case(127)
 @virtual
 async def test_actions_from_another_thread_are_a_runtime_error() -> None:
     """Only the thread of the event loop may act; the error says how to get there."""
@@ -200,6 +202,7 @@ async def test_actions_from_another_thread_are_a_runtime_error() -> None:
     end(client)
 
 
+@pytest.mark.case(63)
 @virtual
 async def test_cancelling_an_awaited_send_ends_only_the_waiting() -> None:
     """The message stays sent, the connection stays open, and others go on waiting."""

@@ -63,6 +63,7 @@ async def test_a_reason_has_at_most_123_bytes() -> None:
     await idle()
 
 
+@pytest.mark.case(35)
 @pytest.mark.parametrize("reason", [b"bytes", None, 5])
 @virtual
 async def test_a_reason_is_a_str(reason: Any) -> None:
@@ -108,6 +109,7 @@ async def test_a_close_frame_is_echoed(code: int, reason: str) -> None:
     assert record.last.sent == record.last.received == (code, reason) and record.last.was_clean
 
 
+@pytest.mark.case(47)
 @virtual
 async def test_a_close_frame_without_a_code_is_1005() -> None:
     """It is answered with none either: 1005 never travels."""
@@ -160,6 +162,7 @@ async def test_a_peer_that_does_not_answer_our_close_frame_is_1006() -> None:
     assert record.last.sent == (4000, "mine") and record.last.received is None
 
 
+@pytest.mark.case(49)
 @virtual
 async def test_both_sides_closing_at_once_are_both_told_the_others_code() -> None:
     """One close frame each way; each side is told what it received."""
@@ -195,6 +198,7 @@ async def test_messages_sent_before_close_arrive() -> None:
     await server.wait_closed()
 
 
+@pytest.mark.case(48)
 @virtual
 async def test_close_timeout_aborts_where_the_peer_never_answers() -> None:
     """Our close frame waits `close_timeout` for an answer, and no longer."""
@@ -208,6 +212,7 @@ async def test_close_timeout_aborts_where_the_peer_never_answers() -> None:
     assert client.get_state() is State.CLOSED
 
 
+@pytest.mark.case(48)
 @virtual
 async def test_close_timeout_bounds_the_drain_too() -> None:
     """A peer that goes on streaming after both close frames is dropped."""
@@ -221,6 +226,7 @@ async def test_close_timeout_bounds_the_drain_too() -> None:
     assert aborted(channel) and connection.get_state() is State.CLOSED
 
 
+@pytest.mark.case(50)
 @virtual
 async def test_a_failed_connection_is_drained_up_to_close_timeout() -> None:
     """After a violation the peer has as long to read our code as after a close."""
@@ -231,6 +237,7 @@ async def test_a_failed_connection_is_drained_up_to_close_timeout() -> None:
     assert aborted(channel) and connection.get_state() is State.CLOSED
 
 
+@pytest.mark.case(45, 50)
 @pytest.mark.parametrize("violation", list(Violation))
 @virtual
 async def test_every_violation_is_answered_with_its_code(violation: Violation) -> None:
@@ -247,6 +254,7 @@ async def test_every_violation_is_answered_with_its_code(violation: Violation) -
     assert record.last.sent == (violation.code, violation.text)
 
 
+@pytest.mark.case(47)
 @pytest.mark.parametrize("payload", [b"\x03", b"\x00\x00", b"\x03\xed", b"\x03\xee", b"\x03\xf7", b"\x0b\xb7"])
 @virtual
 async def test_a_close_frame_that_must_not_be_sent_is_a_protocol_error(payload: bytes) -> None:

@@ -16,6 +16,7 @@ SMALL: dict[str, Any] = {"write_high_water": 10, "max_write_buffer": 100}
 KEYED: dict[str, Any] = {"slow_consumer": "conflate", "write_high_water": 10, "max_write_buffer": 500}
 
 
+@pytest.mark.case(74)
 @virtual
 async def test_conflate_keeps_the_newest_message_of_each_key() -> None:
     """Above high water messages with a key wait outside the buffer, one for each key, and enter it as it drains."""
@@ -71,6 +72,7 @@ async def test_conflate_without_a_key_acts_as_close() -> None:
     await idle()
 
 
+@pytest.mark.case(78)
 @virtual
 async def test_conflated_messages_are_bounded_too() -> None:
     """More than `max_write_buffer` fails the connection; a message counts its bytes, its key's length and 128."""
@@ -101,6 +103,7 @@ async def test_what_left_the_outbox_makes_room_in_it() -> None:
     end(connection)
 
 
+@pytest.mark.case(76)
 @virtual
 async def test_sends_to_a_peer_that_has_stalled_share_what_they_return() -> None:
     """Nothing grows with the number of sends that nobody awaits."""

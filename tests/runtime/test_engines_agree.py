@@ -31,6 +31,7 @@ def begin(engine: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.case(128)
 def test_the_engines_agree() -> None:
     """Callbacks hear the same, peers read the same, and the log has the same lines, whenever all is quiet."""
     existing(NATIVE)
@@ -49,6 +50,7 @@ def test_all_kinds_occur() -> None:
     assert {kind for scene in scenes for kind in scene.server.kinds} == KINDS.keys()
 
 
+@pytest.mark.case(128)
 @pytest.mark.parametrize("broken", [(Ending, "_callback_failed"), (Inbox, "pull")], ids=lambda each: each[1])
 def test_another_runtime_is_caught(broken: tuple[type, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not do its part is seen in what callbacks hear."""

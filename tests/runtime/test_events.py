@@ -62,6 +62,7 @@ def test_reprs_show_what_an_event_holds() -> None:
     assert len(repr(MessageEvent(client, b"x" * 1_000_000))) < 120
 
 
+@pytest.mark.case(46, 104)
 def test_a_repr_escapes_what_a_peer_chose() -> None:
     """Control characters of a message or a reason do not reach a terminal."""
     for event in (MessageEvent(client, "\x1b[31m\r\n"), CloseEvent(client, 1000, "\x1b[31m\r\n")):

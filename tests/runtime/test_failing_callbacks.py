@@ -51,6 +51,7 @@ async def test_a_clients_connection_stays_open_when_a_callback_raises() -> None:
     end(client)
 
 
+@pytest.mark.case(52)
 @pytest.mark.parametrize("kind", ["plain", "coroutine"])
 @virtual
 async def test_a_servers_connection_is_closed_with_1011_when_a_callback_raises(kind: str) -> None:

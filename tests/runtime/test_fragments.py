@@ -101,6 +101,7 @@ async def test_broadcasts_wait_too() -> None:
     end(client)
 
 
+@pytest.mark.case(41)
 @virtual
 async def test_control_frames_pass_between_the_fragments() -> None:
     """A ping is answered while the message is under way."""
@@ -243,6 +244,7 @@ async def test_a_lone_surrogate_in_a_piece_closes_with_1011() -> None:
     await idle()
 
 
+@pytest.mark.case(63)
 @pytest.mark.parametrize("begun", [False, True])
 @virtual
 async def test_cancelling_closes_with_1011(begun: bool) -> None:
@@ -273,6 +275,7 @@ async def test_a_failure_frees_those_who_wait_for_their_turn() -> None:
     await idle()
 
 
+@pytest.mark.case(49)
 @virtual
 async def test_a_close_ends_a_message_in_fragments() -> None:
     """After `close()` the rest is not sent, and who awaits it gets `ConnectionClosed`."""

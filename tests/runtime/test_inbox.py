@@ -23,6 +23,7 @@ def numbers(count: int) -> list[str]:
     return [str(number) for number in range(count)]
 
 
+@pytest.mark.case(77)
 @virtual
 async def test_reading_pauses_when_max_queue_messages_wait_for_a_callback() -> None:
     """Sixteen messages wait, beside the one that the callback is at; then reading pauses."""
@@ -38,6 +39,7 @@ async def test_reading_pauses_when_max_queue_messages_wait_for_a_callback() -> N
     await elapse(20)
 
 
+@pytest.mark.case(77, 78)
 @virtual
 async def test_reading_pauses_when_64_kib_wait_for_a_callback() -> None:
     """The inbox is full by bytes too, whatever `max_queue` says."""
@@ -76,6 +78,7 @@ async def test_reading_resumes_when_the_inbox_has_emptied() -> None:
     await idle()
 
 
+@pytest.mark.case(77)
 @virtual
 async def test_a_slow_callback_slows_its_sender_down() -> None:
     """With both ends: nothing is lost, nothing grows, the sender waits."""
@@ -124,6 +127,7 @@ async def test_a_second_callback_hears_nothing_twice() -> None:
     await idle()
 
 
+@pytest.mark.case(105)
 @virtual
 async def test_messages_that_nobody_takes_are_discarded_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     """With no callback and no reader a full inbox discards new messages, warns once, and goes on reading."""
@@ -248,6 +252,7 @@ async def test_a_callback_added_after_the_close_event_gets_nothing() -> None:
     assert record.events == []
 
 
+@pytest.mark.case(77)
 @virtual
 async def test_our_ping_timeout_does_not_run_while_we_pause() -> None:
     """A peer that we do not read from is not called dead, however long our callback takes."""
@@ -266,6 +271,7 @@ async def test_our_ping_timeout_does_not_run_while_we_pause() -> None:
     await elapse(7200)
 
 
+@pytest.mark.case(77)
 @virtual
 async def test_the_ping_timeout_begins_anew_after_a_pause() -> None:
     """A pong that came during a pause has to be read first: nobody is called dead at its very end."""
@@ -310,6 +316,7 @@ async def test_reading_resumes_after_a_local_close() -> None:
     assert got == ["a"] and client.get_state() is State.CLOSED
 
 
+@pytest.mark.case(53)
 @virtual
 async def test_a_server_pauses_when_its_peer_does_not_read() -> None:
     """Above high water a server stops reading from a peer that does not read; it resumes when that has."""

@@ -41,6 +41,7 @@ async def test_two_idle_ends_keep_each_other_alive() -> None:
     end(client)
 
 
+@pytest.mark.case(56)
 @virtual
 async def test_a_peer_that_says_nothing_is_given_up() -> None:
     """`ping_timeout` after the ping: 1011 is sent, nothing is waited for, `close` is 1006 with the reason."""
@@ -53,6 +54,7 @@ async def test_a_peer_that_says_nothing_is_given_up() -> None:
     assert record.last.code == 1006 and "keepalive" in record.last.reason and record.last.sent[0] == 1011
 
 
+@pytest.mark.case(55)
 @pytest.mark.parametrize("sign", ["message", "ping", "wrong pong", "right pong"])
 @virtual
 async def test_any_byte_counts_as_life(sign: str) -> None:
@@ -164,6 +166,7 @@ async def test_a_pong_answers_the_pings_before_its_own_too() -> None:
     end(client)
 
 
+@pytest.mark.case(54, 55)
 @virtual
 async def test_a_pong_that_answers_nothing_is_ignored() -> None:
     """Unsolicited pongs are legal (RFC 6455 5.5.3), however many and whatever their payload."""
@@ -179,6 +182,7 @@ async def test_a_pong_that_answers_nothing_is_ignored() -> None:
     end(client)
 
 
+@pytest.mark.case(51)
 @virtual
 async def test_a_ping_that_is_never_answered_ends_with_the_connection() -> None:
     """Who awaits it gets `ConnectionClosed`."""
@@ -202,6 +206,7 @@ async def test_a_users_ping_is_no_deadline() -> None:
     end(client)
 
 
+@pytest.mark.case(37)
 @virtual
 async def test_an_unfinished_message_is_given_up_after_message_timeout() -> None:
     """Since its last byte: the connection fails with 1008."""
@@ -230,6 +235,7 @@ async def test_a_message_begun_late_has_its_full_time() -> None:
     end(connection)
 
 
+@pytest.mark.case(75)
 @virtual
 async def test_a_peer_that_takes_no_byte_is_given_up_after_write_timeout() -> None:
     """1013 cannot reach it: nothing is waited for, and `close` says why."""

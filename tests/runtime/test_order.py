@@ -16,6 +16,7 @@ from wsmash.runtime.events import CloseEvent, MessageEvent, OpenEvent
 from wsmash.sansio.violations import Violation
 
 
+@pytest.mark.case(50)
 @virtual
 async def test_a_message_before_a_violation_is_delivered_and_answered_first() -> None:
     """What one read brings is acted on in wire order: the plain callback's answer precedes the close frame."""
@@ -238,6 +239,7 @@ async def test_a_failure_discards_what_is_in_the_inbox() -> None:
     assert got == ["a"]
 
 
+@pytest.mark.case(51)
 @pytest.mark.parametrize(
     "death", ["close_frame", "lose", "lose_with_error", "violate", "local_close", "abort", "close_timeout"]
 )
@@ -365,6 +367,7 @@ async def test_an_open_callback_may_close_the_connection() -> None:
     assert got == [] and record.last.code == 4001
 
 
+@pytest.mark.case(126)
 @virtual
 async def test_an_open_connection_is_held_until_its_close_event() -> None:
     """A connection that nobody holds is not collected while it is open, whatever its timeouts are."""

@@ -15,6 +15,7 @@ from wsmash.options import ServerOptions
 SMALL: dict[str, Any] = {"write_high_water": 10, "max_write_buffer": 100}
 
 
+@pytest.mark.case(75)
 @virtual
 async def test_an_empty_buffer_takes_any_message() -> None:
     """A message above `max_write_buffer` is sent where nothing waits."""
@@ -25,6 +26,7 @@ async def test_an_empty_buffer_takes_any_message() -> None:
     end(connection)
 
 
+@pytest.mark.case(74, 76)
 @virtual
 async def test_close_is_the_servers_policy() -> None:
     """Beyond `max_write_buffer` the connection fails with 1013 and `send` raises; it is counted."""
@@ -41,6 +43,7 @@ async def test_close_is_the_servers_policy() -> None:
     await idle()
 
 
+@pytest.mark.case(74, 76)
 @virtual
 async def test_raise_is_the_clients_policy() -> None:
     """`send` raises, nothing is queued, the connection lives."""
@@ -57,6 +60,7 @@ async def test_raise_is_the_clients_policy() -> None:
     end(client)
 
 
+@pytest.mark.case(74, 76)
 @virtual
 async def test_drop_does_not_queue_the_new_message() -> None:
     """Under "drop" `send` returns, the message is counted and gone; those that wait stay."""
@@ -74,6 +78,7 @@ async def test_drop_does_not_queue_the_new_message() -> None:
 # -- pings of the peer
 
 
+@pytest.mark.case(53)
 @virtual
 async def test_every_ping_is_answered_in_order_below_high_water() -> None:
     """Each pong has its ping's payload."""
@@ -84,6 +89,7 @@ async def test_every_ping_is_answered_in_order_below_high_water() -> None:
     end(connection)
 
 
+@pytest.mark.case(53)
 @virtual
 async def test_above_high_water_only_the_newest_ping_is_kept() -> None:
     """It is answered when there is room again (RFC 6455 5.5.3)."""
@@ -210,6 +216,7 @@ async def test_a_filter_may_close_a_connection() -> None:
     await idle()
 
 
+@pytest.mark.case(74)
 @pytest.mark.parametrize(
     ("policy", "open_after", "counted"),
     [("close", False, (1, 0)), ("raise", True, (0, 1)), ("drop", True, (0, 1)), ("conflate", False, (1, 0))],
@@ -267,6 +274,7 @@ async def test_a_broadcast_arrives_as_any_message_does() -> None:
     end(client)
 
 
+@pytest.mark.case(51)
 @virtual
 async def test_a_lost_connection_frees_those_who_wait_for_room() -> None:
     """Each of them gets `ConnectionClosed`."""

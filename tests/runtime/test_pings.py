@@ -30,6 +30,7 @@ def test_round_trip(loop: asyncio.AbstractEventLoop) -> None:
     assert pings.pong(b"a", 11.0) is None
 
 
+@pytest.mark.case(55)
 @pytest.mark.parametrize("payload", [b"", b"b", b"aa", b"A"])
 def test_a_wrong_pong_is_ignored(loop: asyncio.AbstractEventLoop, payload: bytes) -> None:
     """A pong that nobody asked for, or for a ping to come, answers nothing: case 55."""
@@ -40,6 +41,7 @@ def test_a_wrong_pong_is_ignored(loop: asyncio.AbstractEventLoop, payload: bytes
     assert pings.pong(b"a", 11.0) == 1.0
 
 
+@pytest.mark.case(54)
 def test_a_pong_without_a_ping() -> None:
     """An unsolicited pong means nothing (RFC 6455 5.5.3): case 54."""
     assert Pings().pong(b"", 10.0) is None
@@ -114,6 +116,7 @@ def test_a_cancelled_ping_is_no_trouble() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.case(51)
 def test_the_end(loop: asyncio.AbstractEventLoop) -> None:
     """When the connection ends everyone who waits is told, once, and nothing is kept: case 51."""
     pings = Pings()
@@ -141,6 +144,7 @@ class Payload(bytes):
     __hash__ = bytes.__hash__
 
 
+@pytest.mark.case(54)
 def test_a_wrong_pong_is_not_compared_with_each_ping(loop: asyncio.AbstractEventLoop) -> None:
     """What a peer makes up costs no more, however many pings are unanswered."""
     pings = Pings()

@@ -90,6 +90,7 @@ async def test_recv_always_raises_at_the_end() -> None:
         assert (raised.value.code, raised.value.reason, raised.value.was_clean) == (1000, "bye", True)
 
 
+@pytest.mark.case(51)
 @virtual
 async def test_recv_that_waits_raises_when_the_connection_ends() -> None:
     """Who waits is told, however it ends."""
@@ -119,6 +120,7 @@ async def test_recv_after_a_local_close_raises() -> None:
         await receiving
 
 
+@pytest.mark.case(42)
 @virtual
 async def test_cancelling_recv_loses_nothing() -> None:
     """Neither before the message came, nor in the very turn in which it comes."""
@@ -139,6 +141,7 @@ async def test_cancelling_recv_loses_nothing() -> None:
     end(client)
 
 
+@pytest.mark.case(42)
 @virtual
 async def test_a_timeout_around_recv_loses_nothing() -> None:
     """`asyncio.timeout` around `recv`, again and again, is a way to poll."""

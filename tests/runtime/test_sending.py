@@ -47,6 +47,7 @@ async def test_str_is_a_text_message(text: str) -> None:
     end(client)
 
 
+@pytest.mark.case(35)
 @pytest.mark.parametrize(
     "data",
     [
@@ -88,6 +89,7 @@ async def test_dicts_lists_dataclasses_and_structs_are_json(value: Any, text: st
     end(client)
 
 
+@pytest.mark.case(35)
 @pytest.mark.parametrize(
     "value", [None, 1, 1.5, True, (1, 2), {1}, frozenset(), object(), Point, memoryview(b"abcdef")[::2]], ids=repr
 )
@@ -156,6 +158,7 @@ async def test_nan_and_infinities_are_a_value_error(value: float) -> None:
     end(client)
 
 
+@pytest.mark.case(35)
 @virtual
 async def test_a_buffer_may_be_changed_as_soon_as_send_returns() -> None:
     """What arrives is what it held at the call, on either side and at any size."""
@@ -195,6 +198,7 @@ async def test_send_from_closing_on_is_connection_closed() -> None:
         await idle()
 
 
+@pytest.mark.case(65)
 @virtual
 async def test_compress_false_reaches_the_channel() -> None:
     """`compress=False` is for what must not be compressed."""

@@ -9,6 +9,7 @@ from wsmash.errors import ClosePair
 from wsmash.sansio.closing import Closing, check_close, shortened
 
 
+@pytest.mark.case(51)
 @pytest.mark.parametrize(
     ("sent", "received", "outcome", "was_clean"),
     [
@@ -66,6 +67,7 @@ def test_a_code_of_another_type(code: object) -> None:
         check_close(code, "")  # type: ignore[arg-type]
 
 
+@pytest.mark.case(35)
 @pytest.mark.parametrize("reason", [None, b"bye", 5, ["bye"]])
 def test_a_reason_of_another_type(reason: object) -> None:
     """What is no str is a TypeError that shows it: case 35."""

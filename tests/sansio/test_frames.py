@@ -19,6 +19,7 @@ def masked(data: bytes, mask: bytes, offset: int = 0) -> bytes:
     return bytes(each ^ mask[(offset + at) % 4] for at, each in enumerate(data))
 
 
+@pytest.mark.case(34)
 @pytest.mark.parametrize("length", range(68))
 def test_mask_of_every_length_and_offset(codec: Codec, length: int) -> None:
     """Each byte meets the byte of the key that its place in the payload gives: case 34."""
@@ -46,6 +47,7 @@ def test_mask_twice_is_nothing(codec: Codec) -> None:
     assert codec.apply_mask(codec.apply_mask(DATA, MASK, 5), MASK, 5) == DATA
 
 
+@pytest.mark.case(34)
 @pytest.mark.parametrize("start", range(9))
 def test_mask_takes_any_buffer(codec: Codec, start: int) -> None:
     """Bytes, bytearray and memoryview at every alignment, read-only or not, give bytes, and stay as they are."""
@@ -63,12 +65,14 @@ def test_mask_takes_any_buffer(codec: Codec, start: int) -> None:
     assert writable == DATA
 
 
+@pytest.mark.case(34)
 def test_mask_of_what_is_not_contiguous(codec: Codec) -> None:
     """A view with gaps is masked as the bytes that it shows: case 34."""
     assert codec.apply_mask(memoryview(DATA)[::3], MASK) == masked(DATA[::3], MASK)
     assert codec.apply_mask(memoryview(DATA)[::-1], MASK) == masked(DATA[::-1], MASK)
 
 
+@pytest.mark.case(34)
 @pytest.mark.parametrize("typecode", "bHIQd")
 def test_mask_of_wider_items(codec: Codec, typecode: str) -> None:
     """A view of numbers is masked as the bytes that they take: case 34."""
@@ -76,6 +80,7 @@ def test_mask_of_wider_items(codec: Codec, typecode: str) -> None:
     assert codec.apply_mask(memoryview(numbers), MASK) == masked(numbers.tobytes(), MASK)
 
 
+@pytest.mark.case(34)
 @pytest.mark.parametrize("mask", [b"", b"a", b"abc", b"abcde", b"abcdefgh"])
 @pytest.mark.parametrize("data", [b"", b"a", DATA])
 def test_mask_needs_four_bytes(codec: Codec, mask: bytes, data: bytes) -> None:
@@ -116,6 +121,7 @@ def test_close_there_and_back(code: int | None, reason: str, payload: bytes) -> 
     assert decode_close(payload) == (1005 if code is None else code, reason)
 
 
+@pytest.mark.case(47)
 def test_close_with_one_byte() -> None:
     """Half a code is a violation: case 47."""
     assert decode_close(b"\x03") is Violation.CLOSE_TOO_SHORT
@@ -124,12 +130,14 @@ def test_close_with_one_byte() -> None:
 VALID_CODES = {*range(1000, 1004), *range(1007, 1015), *range(3000, 5000)}
 
 
+@pytest.mark.case(47)
 def test_close_with_every_code() -> None:
     """Of all 65536 codes just those of RFC 6455 7.4 that may travel are taken: case 47."""
     taken = {code for code in range(65536) if not isinstance(decode_close(code.to_bytes(2)), Violation)}
     assert taken == VALID_CODES
 
 
+@pytest.mark.case(47)
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535])
 def test_close_with_a_bad_code(code: int) -> None:
     """A code that must not travel is a violation, whatever the reason: case 47."""
@@ -137,6 +145,7 @@ def test_close_with_a_bad_code(code: int) -> None:
     assert decode_close(code.to_bytes(2) + b"\xff") is Violation.CLOSE_CODE_INVALID
 
 
+@pytest.mark.case(45)
 @pytest.mark.parametrize("reason", [b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"ok\xe2\x82", b"\xf4\x90\x80\x80"])
 def test_close_with_a_reason_that_is_no_text(reason: bytes) -> None:
     """A reason that is not UTF-8 is a violation of its own: case 45."""

@@ -149,6 +149,7 @@ def test_cookies() -> None:
         headers_of(cookies={"a": "1"}, headers=[("cookie", "b=2")])
 
 
+@pytest.mark.case(25)
 @pytest.mark.parametrize("cookies", [{"a b": "1"}, {"": "1"}, {"a=": "1"}, {"a": "1;b=2"}, {"a": "\r\n"}, {"a": "€"}])
 def test_bad_cookies(cookies: dict[str, str]) -> None:
     """A cookie that would be read as two, or end the line, is refused (hostile case 25)."""
@@ -179,6 +180,7 @@ def test_agreed_deflate() -> None:
     assert check_response(answer(), KEY, (), Deflate()).deflate is None
 
 
+@pytest.mark.case(22, 23)
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -243,6 +245,7 @@ def test_answer_of_http_1_0() -> None:
         check_response(answer("HTTP/1.0 101 Switching Protocols"), KEY, (), None)
 
 
+@pytest.mark.case(104)
 def test_error_text_is_escaped_and_cut() -> None:
     """What the server says is escaped and cut in the error's text (hostile case 104)."""
     with pytest.raises(HandshakeError) as caught:

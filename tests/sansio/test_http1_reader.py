@@ -42,6 +42,7 @@ def test_head_and_rest() -> None:
     assert reader.rest == b"\x81\x85frames\r\n\r\nmore\n\0"
 
 
+@pytest.mark.case(18)
 def test_much_after_the_head() -> None:
     """A mebibyte of frames in the head's own packet does not count against the head's limits (hostile case 18)."""
     frames = bytes(1024 * 1024)
@@ -62,6 +63,7 @@ def test_one_empty_line_before_a_request() -> None:
     assert outcome([b"\r\n" + ANSWER], request=False)[0] == 400
 
 
+@pytest.mark.case(3)
 def test_one_byte_at_a_time_is_linear(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a head near the limits, one byte in each read, each byte is looked at once (hostile case 3)."""
     looked_at = 0
@@ -78,6 +80,7 @@ def test_one_byte_at_a_time_is_linear(monkeypatch: pytest.MonkeyPatch) -> None:
     assert looked_at == len(head.replace(b"\r\n", b""))
 
 
+@pytest.mark.case(1)
 @pytest.mark.parametrize("count", [128, 129, 300, 2000])
 def test_number_of_headers(count: int) -> None:
     """One header above the limit is refused where it ends (hostile case 1)."""
@@ -87,6 +90,7 @@ def test_number_of_headers(count: int) -> None:
     assert outcome(bytewise(head)) == expected
 
 
+@pytest.mark.case(2)
 def test_request_line_too_long() -> None:
     """A request line above the limit is refused with 414, as soon as the byte too many is there (hostile case 2)."""
     line = b"GET /" + b"a" * (8192 - 14) + b" HTTP/1.1"
@@ -99,6 +103,7 @@ def test_request_line_too_long() -> None:
     assert outcome([b"GET /" + b"a" * 65536])[0] == 414
 
 
+@pytest.mark.case(2)
 def test_header_line_too_long() -> None:
     """A header line above the limit is refused, counted across reads, before the line ends (hostile case 2)."""
     start = b"GET / HTTP/1.1\r\n"
@@ -115,6 +120,7 @@ def test_header_line_too_long() -> None:
     assert "max_header_line" in caught.value.text
 
 
+@pytest.mark.case(2)
 def test_head_too_large() -> None:
     """A head above the limit in all is refused with 431, though each line is within its own."""
     start = b"GET / HTTP/1.1\r\n"
@@ -129,12 +135,14 @@ def test_head_too_large() -> None:
     assert outcome(bytewise(longer)) == outcome([longer])
 
 
+@pytest.mark.case(23)
 def test_an_answers_first_line_too_long() -> None:
     """The limits hold for answers too (hostile case 23)."""
     assert outcome([b"HTTP/1.1 101 " + b"a" * 8192], request=False)[0] == 431
     assert outcome([ANSWER[:-2] + b"A: b\r\n" * 127 + b"\r\n"], request=False)[0] == 431
 
 
+@pytest.mark.case(9, 10, 20)
 @pytest.mark.parametrize(
     "data",
     [
@@ -177,6 +185,7 @@ PIECES = st.sampled_from(
 )
 
 
+@pytest.mark.case(3)
 @given(st.lists(PIECES, max_size=12).map(b"".join), st.lists(st.integers(0, 80)), st.booleans())
 def test_every_split_has_the_same_outcome(data: bytes, cuts: list[int], request: bool) -> None:
     """The outcome does not depend on how the bytes are split into reads."""

@@ -61,6 +61,7 @@ def test_a_timeout_longer_than_the_interval() -> None:
     assert look(START + 20, seen, timeouts) == (Care.LOST, None)
 
 
+@pytest.mark.case(55)
 def test_any_byte_is_life() -> None:
     """Bytes after the ping count, a pong or not: the next ping follows at its time (case 55)."""
     seen = QUIET._replace(waiting=True, received_at=START + 0.1)
@@ -75,6 +76,7 @@ def test_bytes_before_the_ping_are_no_answer() -> None:
         assert look(START + 5, seen, PING_ONLY) == (Care.LOST, None)
 
 
+@pytest.mark.case(77)
 def test_our_own_pause_is_no_silence() -> None:
     """While we do not read, a ping that waits loses nobody: case 77."""
     seen = QUIET._replace(waiting=True, paused=True)
@@ -97,6 +99,7 @@ def test_no_timeout_pings_on() -> None:
     assert look(START + 20, seen, timeouts)[0] is Care.PING
 
 
+@pytest.mark.case(37)
 def test_unfinished_message() -> None:
     """A message is late `message_timeout` after its last byte, not a moment earlier: case 37."""
     seen = QUIET._replace(unfinished=True, received_at=START + 7)
@@ -111,6 +114,7 @@ def test_unfinished_while_we_pause() -> None:
     assert look(START + 500, seen, MESSAGE_ONLY) == (Care.NOTHING, START + 560)
 
 
+@pytest.mark.case(75)
 def test_stuck_write() -> None:
     """Output that waits is stuck `write_timeout` after the peer took bytes, not a moment earlier: case 75."""
     seen = QUIET._replace(buffered=True, written_at=START + 3)
@@ -175,6 +179,7 @@ def test_next_look_is_never_in_the_past() -> None:
                 assert again is None or again > now or care is Care.PING
 
 
+@pytest.mark.case(37)
 def test_what_comes_between_does_not_renew_a_message() -> None:
     """An unfinished message is timed by its own bytes, not by the pongs of a peer that never ends it."""
     seen = QUIET._replace(unfinished=True, message_at=START, received_at=START + 59)

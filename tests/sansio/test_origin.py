@@ -23,12 +23,14 @@ def judge(
     return refusal(headers, secure=secure, loopback_only=loopback_only, origins=origins, allowed_hosts=allowed_hosts)
 
 
+@pytest.mark.case(99)
 def test_without_an_origin() -> None:
     """What is not a browser is let in."""
     assert judge(None) is None
     assert judge(None, "example.com", loopback_only=True) is None
 
 
+@pytest.mark.case(98)
 @pytest.mark.parametrize(
     ("origin", "host"),
     [
@@ -48,6 +50,7 @@ def test_own_origin(origin: str, host: str) -> None:
     assert judge(origin, host) is None
 
 
+@pytest.mark.case(98, 99)
 @pytest.mark.parametrize(
     ("origin", "host"),
     [
@@ -74,6 +77,7 @@ def test_other_origins(origin: str, host: str) -> None:
     assert judge(origin, host, origins=("*",)) is None
 
 
+@pytest.mark.case(99)
 def test_scheme_over_tls() -> None:
     """A TLS listener refuses pages that came without TLS, unless they are listed."""
     assert judge("https://example.com", secure=True) is None
@@ -84,6 +88,7 @@ def test_scheme_over_tls() -> None:
     assert judge("http://example.com", secure=True, origins=("http://example.com",)) is None
 
 
+@pytest.mark.case(99)
 def test_null_origin() -> None:
     """The null origin is nobody's own; it may be listed."""
     text = judge("null")
@@ -94,6 +99,7 @@ def test_null_origin() -> None:
     assert judge("null", "localhost", loopback_only=True) is not None
 
 
+@pytest.mark.case(98, 99)
 def test_listed_origins_are_exact() -> None:
     """A listed origin matches with scheme, host and port, default ports filled in, and no pattern does."""
     listed = ("https://App.example", "http://other.example:8080")
@@ -105,6 +111,7 @@ def test_listed_origins_are_exact() -> None:
     assert judge("https://a.x.example", origins=("*.x.example", "https://*.x.example")) is not None
 
 
+@pytest.mark.case(99)
 @pytest.mark.parametrize(
     "origin",
     [
@@ -134,6 +141,7 @@ def test_malformed_origins(origin: str) -> None:
         assert "malformed" in text
 
 
+@pytest.mark.case(99)
 def test_two_origins() -> None:
     """Two Origin headers are refused, though they be the same and any origin be let in."""
     text = judge(("http://example.com", "http://example.com"), origins=("*", "http://example.com"))
@@ -159,6 +167,7 @@ def test_loopback_server(origin: str) -> None:
     assert judge("http://localhost.evil.example:8080", "localhost:8080", loopback_only=True) is not None
 
 
+@pytest.mark.case(98)
 def test_dns_rebinding() -> None:
     """A page whose name was made to point to a loopback server is refused, unless the host is allowed."""
     text = judge("http://evil.example:8080", "evil.example:8080", loopback_only=True)
@@ -182,6 +191,7 @@ def test_allowed_hosts() -> None:
     assert judge("http://evil.example", "example.com", allowed_hosts=allowed) is not None
 
 
+@pytest.mark.case(99)
 @given(st.text(), st.text(), st.booleans(), st.booleans())
 def test_any_text(origin: str, host: str, secure: bool, loopback_only: bool) -> None:
     """Nothing raises, and what is refused is cut and escaped in the text."""

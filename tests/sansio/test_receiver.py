@@ -79,12 +79,14 @@ def retained(act: Iterable[object]) -> tuple[int, int]:
     return now, peak
 
 
+@pytest.mark.case(27, 28, 29, 30, 31, 32, 40, 41, 44, 58, 60, 61)
 @each_vector
 def test_whole(codec: Codec, vector: Vector) -> None:
     """All bytes at once give the items of the table."""
     assert receive(codec, vector, [vector.data]) == list(vector.items)
 
 
+@pytest.mark.case(33, 43, 44)
 @each_vector
 def test_in_two(codec: Codec, vector: Vector) -> None:
     """Two pieces, cut at any byte, give the same items."""
@@ -95,6 +97,7 @@ def test_in_two(codec: Codec, vector: Vector) -> None:
             assert items == list(vector.items), f"cut at {at} of {size}"
 
 
+@pytest.mark.case(33, 43)
 @each_vector
 def test_byte_by_byte(codec: Codec, vector: Vector) -> None:
     """One byte at a time gives the same items, and a fault where it stands: case 33, 43."""
@@ -163,6 +166,7 @@ def test_nothing_is_read_after_the_end(codec: Codec, end: bytes) -> None:
     assert not receiver.unfinished
 
 
+@pytest.mark.case(60)
 @pytest.mark.parametrize("end", [PEER.frame(CLOSE), PEER.frame(3)], ids=["close", "violation"])
 def test_the_end_frees_an_unfinished_message(codec: Codec, end: bytes) -> None:
     """The parts of a message that never ends, and its inflater, are given back at the end: case 60."""
@@ -193,6 +197,7 @@ def test_what_was_received_is_not_unfinished(codec: Codec) -> None:
         assert receiver.unfinished is unfinished
 
 
+@pytest.mark.case(37)
 def test_tiny_fragments_take_little_memory(codec: Codec) -> None:
     """A message in fragments of one byte holds its payload, the growth of one buffer, and nothing each: case 37."""
     size = 60_000
@@ -228,6 +233,7 @@ def test_one_byte_at_a_time_takes_little_memory(codec: Codec, kind: int) -> None
     assert held <= size * 9 // 8 + 4 * KIB
 
 
+@pytest.mark.case(27)
 def test_a_declared_length_is_not_allocated(codec: Codec) -> None:
     """A head alone takes no memory, however long a payload it announces: case 27."""
 
@@ -240,6 +246,7 @@ def test_a_declared_length_is_not_allocated(codec: Codec) -> None:
     assert retained(feed())[1] < 8 * KIB
 
 
+@pytest.mark.case(27)
 @pytest.mark.parametrize("kind", [TEXT, BINARY])
 def test_a_declared_length_is_not_believed(codec: Codec, kind: int) -> None:
     """Of a long message no more is held than four times what came, and never more than all of it."""
@@ -264,6 +271,7 @@ def test_a_declared_length_is_not_believed(codec: Codec, kind: int) -> None:
     ]
 
 
+@pytest.mark.case(36)
 def test_empty_fragments_are_counted(codec: Codec) -> None:
     """Of 300 000 empty continuations a server takes 4096 frames, and holds next to nothing: case 36."""
     data = PEER.frame(BINARY, fin=False) + PEER.frame(CONTINUATION, fin=False) * 300_000
@@ -280,6 +288,7 @@ def test_empty_fragments_are_counted(codec: Codec) -> None:
     assert items == [(VIOLATION, Violation.TOO_MANY_FRAGMENTS)]
 
 
+@pytest.mark.case(39)
 def test_as_many_fragments_as_the_limit_says(codec: Codec) -> None:
     """A message in 50 000 fragments comes whole where the limit allows it: case 39."""
     server = Peer(Role.CLIENT)
@@ -289,6 +298,7 @@ def test_as_many_fragments_as_the_limit_says(codec: Codec) -> None:
     assert drain(receiver) == [(BINARY, b"ab" * 50_000)]
 
 
+@pytest.mark.case(38)
 def test_a_long_life_meets_no_limit(codec: Codec) -> None:
     """Counters begin anew with each message, so that a connection never runs into a limit: case 38."""
     receiver = reading(codec, SERVERS._replace(max_message_size=10, max_fragments=2))
@@ -298,6 +308,7 @@ def test_a_long_life_meets_no_limit(codec: Codec) -> None:
         assert drain(receiver) == [(TEXT, "0123456789"), (BINARY, b"0123456789")] * 50
 
 
+@pytest.mark.case(57)
 def test_a_bomb_stays_within_the_limit(codec: Codec) -> None:
     """128 MiB of zeros in 127 KiB are refused at the limit, and take no more than it and 64 KiB: case 57."""
     deflated = zlib.compressobj(9, zlib.DEFLATED, -15)

@@ -141,6 +141,7 @@ def receive(
     return items
 
 
+@pytest.mark.case(62)
 @settings(max_examples=300, deadline=None)
 @given(scenario=scenarios())
 def test_whatever_is_sent_arrives(codec: Codec, scenario: Scenario) -> None:
@@ -250,6 +251,7 @@ def nearly_text() -> st.SearchStrategy[bytes]:
     return st.lists(odd | texts(), max_size=6).map(b"".join) | st.binary(max_size=12)
 
 
+@pytest.mark.case(44)
 @settings(max_examples=500, deadline=None)
 @given(data=st.data(), text=nearly_text(), follows=st.booleans())
 @example(data=None, text=b"\xed\xa0\x80", follows=True)
@@ -279,6 +281,7 @@ def test_text_is_what_cpython_says(codec: Codec, data: st.DataObject | None, tex
         assert found == (VIOLATION, Violation.TEXT_INVALID)
 
 
+@pytest.mark.case(44)
 @pytest.mark.parametrize("lead", [*range(0x7E, 0x82), *range(0xBE, 0x100)])
 def test_every_beginning_of_a_code_point(codec: Codec, lead: int) -> None:
     """Each first byte with each second one is taken or refused as CPython does, in a message that goes on."""

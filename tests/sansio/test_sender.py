@@ -83,6 +83,7 @@ def test_payloads_of_every_kind(codec: Codec, role: Role) -> None:
     assert writable == b"0123456789"
 
 
+@pytest.mark.case(102)
 def test_each_frame_has_a_key_of_its_own(codec: Codec) -> None:
     """A client draws four bytes for each frame, and writes them (RFC 6455 5.3)."""
     keys = iter([b"\x01\x02\x03\x04", b"\x05\x06\x07\x08", b"\x09\x0a\x0b\x0c", b"\x0d\x0e\x0f\x10"])
@@ -132,6 +133,7 @@ def test_compressed_message(codec: Codec, role: Role) -> None:
     assert received(codec, role, frame, DEFLATE) == [(TEXT, WORDS.decode())]
 
 
+@pytest.mark.case(65)
 @pytest.mark.parametrize(("length", "is_compressed"), [(0, False), (99, False), (100, True), (101, True)])
 def test_threshold(codec: Codec, length: int, is_compressed: bool) -> None:
     """Messages of fewer bytes than the threshold go out as they are."""
@@ -139,6 +141,7 @@ def test_threshold(codec: Codec, length: int, is_compressed: bool) -> None:
     assert bool(frame[0] & 0x40) is is_compressed
 
 
+@pytest.mark.case(65)
 def test_compress_false(codec: Codec) -> None:
     """One message may be left uncompressed: case 65."""
     sender = sending(codec, agreed=DEFLATE)
@@ -148,6 +151,7 @@ def test_compress_false(codec: Codec) -> None:
     assert sender.fragment(CONTINUATION, WORDS, final=True) == peer.frame(CONTINUATION, WORDS)
 
 
+@pytest.mark.case(62)
 def test_takeover(codec: Codec) -> None:
     """With context takeover a repeated message shrinks, without it it does not; both arrive: case 62."""
     for agreed, shrinks in ((DEFLATE, True), (SMALL_WINDOW, True), (NO_TAKEOVER, False)):
@@ -157,6 +161,7 @@ def test_takeover(codec: Codec) -> None:
         assert received(codec, Role.SERVER, first + second, agreed) == [(TEXT, WORDS.decode())] * 2
 
 
+@pytest.mark.case(62)
 def test_the_standard_zlib_reads_it() -> None:
     """What is sent inflates with the reference implementation too, whole and in fragments: case 62."""
     sender = Sender(Role.SERVER, DEFLATE, lambda count: MASK)
@@ -226,6 +231,7 @@ def test_fragments_hold_messages_back(codec: Codec, role: Role, agreed: Compress
     ]
 
 
+@pytest.mark.case(78)
 def test_what_is_held_counts_in_bytes(codec: Codec) -> None:
     """`held` is what the frames that wait will add to the wire, and 64 bytes for each: small ones cost memory too."""
     sender = sending(codec)

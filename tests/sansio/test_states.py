@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import product
 
+import pytest
+
 from wsmash.constants import Opcode, State
 from wsmash.sansio.states import (
     ASSEMBLY,
@@ -136,6 +138,7 @@ def test_assembly_is_named_after_its_opcode() -> None:
     assert (int(Assembly.TEXT), int(Assembly.BINARY)) == (Opcode.TEXT, Opcode.BINARY)
 
 
+@pytest.mark.case(49)
 def test_what_the_user_sees() -> None:
     """Each state of a connection shows as one of the browser's four (case 49: from a close frame on, CLOSING)."""
     assert {life.name: state.name for life, state in PUBLIC.items()} == {
@@ -164,6 +167,7 @@ def test_every_state_can_be_reached() -> None:
     assert {advance(state, Signal.LOSE) for state in Life} == {Life.LOST}
 
 
+@pytest.mark.case(49)
 def test_one_close_frame_is_sent() -> None:
     """After our close frame, or a failure, nothing leads to a second one: case 49."""
     sends = {(state, LIFE.get((state, Signal.SEND_CLOSE))) for state in Life}

@@ -47,6 +47,7 @@ def test_the_native_codec_is_loaded(native: Codec) -> None:
     assert type(native.apply_mask).__name__ == "cython_function_or_method"
 
 
+@pytest.mark.case(128)
 @settings(max_examples=500, deadline=None)
 @given(schedule=readings())
 def test_receivers_agree(native: Codec, schedule: Reading) -> None:
@@ -54,6 +55,7 @@ def test_receivers_agree(native: Codec, schedule: Reading) -> None:
     assert difference(schedule, PURE, native) == ""
 
 
+@pytest.mark.case(128)
 @settings(max_examples=300, deadline=None)
 @given(schedule=writings())
 def test_senders_agree(native: Codec, schedule: Writing) -> None:
@@ -61,6 +63,7 @@ def test_senders_agree(native: Codec, schedule: Writing) -> None:
     assert difference(schedule, PURE, native) == ""
 
 
+@pytest.mark.case(128)
 @pytest.mark.parametrize("seed", range(0, 3000, 100))
 def test_random_schedules_agree(native: Codec, seed: int) -> None:
     """So do schedules made of random bytes, which are longer than those of hypothesis."""
@@ -70,6 +73,7 @@ def test_random_schedules_agree(native: Codec, seed: int) -> None:
         assert difference(writing(from_bytes(data)), PURE, native) == "", each
 
 
+@pytest.mark.case(128)
 @pytest.mark.parametrize("broken", sabotage.RECEIVERS, ids=lambda broken: broken.__name__)
 def test_a_sabotaged_receiver_is_caught(broken: type) -> None:
     """A receiver that is wrong in one rule is told from the right one by some schedule."""

@@ -117,6 +117,7 @@ async def test_upgrade_inside_a_read(bench: Bench) -> None:
     assert end.handler.messages == ["a", "b"]
 
 
+@pytest.mark.case(33)
 @in_loop
 async def test_one_byte_at_a_time(bench: Bench) -> None:
     """Frames that come byte by byte are the same messages."""
@@ -144,6 +145,7 @@ async def test_unfinished(bench: Bench) -> None:
     assert not end.channel.info().unfinished
 
 
+@pytest.mark.case(37)
 @in_loop
 async def test_control_frames_do_not_renew_an_unfinished_message(bench: Bench) -> None:
     """`message_at` is when bytes of the message itself last came."""
@@ -162,6 +164,7 @@ async def test_control_frames_do_not_renew_an_unfinished_message(bench: Bench) -
     assert later.received_at > begun.received_at and later.message_at == begun.message_at
 
 
+@pytest.mark.case(54)
 @in_loop
 async def test_a_turn_ends_by_time_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the messages of a read take long, others have their turn between them: the clock is looked at often."""
@@ -308,6 +311,7 @@ async def test_resumed_and_paused_again(bench: Bench) -> None:
 # Fairness
 
 
+@pytest.mark.case(54)
 @in_loop
 async def test_others_have_their_turn(bench: Bench) -> None:
     """A flood of tiny messages on one connection lets another one's through after a turn's budget (hostile case 54)."""

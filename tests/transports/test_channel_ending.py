@@ -118,6 +118,7 @@ async def test_close_inside_a_message(bench: Bench) -> None:
     assert end.handler.messages == ["a"]
 
 
+@pytest.mark.case(51)
 @pytest.mark.parametrize("state", ["bytes", "messages", "half a frame", "closing"])
 @in_loop
 async def test_end_of_file(bench: Bench, state: str) -> None:
@@ -150,6 +151,7 @@ async def test_end_of_file_waits_behind_a_pause(bench: Bench) -> None:
     assert [what[0] for what in end.handler.heard] == ["message", "message", "lost"]
 
 
+@pytest.mark.case(19, 51)
 @pytest.mark.parametrize("state", ["bytes", "messages", "closing"])
 @in_loop
 async def test_reset(bench: Bench, state: str) -> None:

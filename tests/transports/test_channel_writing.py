@@ -29,6 +29,7 @@ async def test_send_frames(bench: Bench) -> None:
     )
 
 
+@pytest.mark.case(102)
 @in_loop
 async def test_client_masks(bench: Bench) -> None:
     """What a client's channel sends is masked, each frame with a key of its own."""
@@ -41,6 +42,7 @@ async def test_client_masks(bench: Bench) -> None:
     assert len({data[2:6], data[17:21], data[32:36]}) == 3
 
 
+@pytest.mark.case(35)
 @in_loop
 async def test_payload_may_be_changed_after_send(bench: Bench) -> None:
     """A bytearray given to `send` is the caller's again when it returns, even where it has to wait."""
@@ -103,6 +105,7 @@ async def test_refused(bench: Bench) -> None:
     assert [each.opcode for each in found] == [2] * sent + [9, 2, 0]
 
 
+@pytest.mark.case(75)
 @in_loop
 async def test_empty_buffer_takes_any_message(bench: Bench) -> None:
     """A message above `max_write_buffer` is taken where nothing waits (hostile case 75)."""

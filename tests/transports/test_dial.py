@@ -43,6 +43,7 @@ async def test_connect(host: str, family: socket.AddressFamily) -> None:
         assert not sock.getblocking()
 
 
+@pytest.mark.case(120)
 @in_loop
 async def test_next_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one address refuses, the next is tried (RFC 8305)."""
@@ -116,6 +117,7 @@ async def test_no_socket_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
             await task
 
 
+@pytest.mark.case(120)
 @in_loop
 async def test_delay_between_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     """An address that does not answer holds the next one up for a moment only (hostile case 120)."""

@@ -33,6 +33,7 @@ def random_schedule(seed: int) -> Schedule:
     return schedule(from_bytes(Random(seed).randbytes(900)))
 
 
+@pytest.mark.case(128)
 @settings(max_examples=250, deadline=None, derandomize=True)  # `make fuzz` looks for what nobody has seen
 @given(data=st.binary(max_size=900))
 def test_drivers_agree(native: MakeDriver, data: bytes) -> None:
@@ -40,6 +41,7 @@ def test_drivers_agree(native: MakeDriver, data: bytes) -> None:
     assert difference(schedule(from_bytes(data)), PortableDriver, native) == ""
 
 
+@pytest.mark.case(128)
 @pytest.mark.parametrize("seed", range(0, 400, 50))
 def test_random_schedules_agree(native: MakeDriver, seed: int) -> None:
     """So they do on schedules of random bytes, which are longer than those of hypothesis."""
@@ -58,6 +60,7 @@ def caught(driver: MakeDriver) -> bool:
     return any(run(random_schedule(seed), driver) != right(seed) for seed in range(CATCHES))
 
 
+@pytest.mark.case(128)
 @pytest.mark.parametrize("channel", CHANNELS, ids=lambda channel: channel.__name__)
 def test_a_sabotaged_channel_is_caught(channel: type) -> None:
     """A channel that is wrong in one thing does something else than the right one on some schedule."""

@@ -266,6 +266,7 @@ async def test_a_callback_that_raises(native_engine: None, caplog: pytest.LogCap
     assert "of the callback" in caplog.text
 
 
+@pytest.mark.case(54)
 @in_loop
 async def test_others_are_served_between_slow_callbacks(native_engine: None) -> None:
     """A flood of tiny messages to a slow callback holds another connection up for some milliseconds only."""
@@ -291,6 +292,7 @@ async def test_others_are_served_between_slow_callbacks(native_engine: None) -> 
 # Lengths
 
 
+@pytest.mark.case(27, 28)
 @pytest.mark.parametrize("announced", [2**63 - 1, 2**63, 2**64 - 1, MIB + 1], ids=hex)
 @pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
 @in_loop
@@ -311,6 +313,7 @@ async def test_lengths_are_judged_from_the_head(natives: Bench, announced: int, 
     await turns()
 
 
+@pytest.mark.case(27)
 @in_loop
 async def test_announced_bytes_cost_nothing(natives: Bench) -> None:
     """Sixteen connections that announce 16 MiB each and send a few bytes cost no memory to speak of."""

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.usefixtures("native_engine")
 # Forks
 
 
+@pytest.mark.case(126)
 @pytest.mark.parametrize(
     "how", ["os._exit(0)", "gc.collect(); os._exit(0)", "client.close(); server = None; os._exit(0)"]
 )
@@ -47,6 +48,7 @@ def test_fork(how: str) -> None:
     assert run_program(program) == CLEAN
 
 
+@pytest.mark.case(126)
 def test_a_forked_child_that_ends_normally() -> None:
     """An interpreter that ends with copies of its parent's connections says nothing, to its peers neither."""
     program = """
@@ -75,6 +77,7 @@ def test_a_forked_child_that_ends_normally() -> None:
     assert run_program(program) == CLEAN
 
 
+@pytest.mark.case(126)
 @pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
 def test_a_forked_child_with_connections_of_its_own(kind: str) -> None:
     """A process of multiprocessing's connects to its parent, holds none of its sockets, and leaves it as it was."""
@@ -109,6 +112,7 @@ def test_a_forked_child_with_connections_of_its_own(kind: str) -> None:
     assert run_program(program) == CLEAN
 
 
+@pytest.mark.case(126)
 def test_a_forked_child_closes_its_copies() -> None:
     """The peer of a connection that the parent closes sees its end, though the child lives on."""
     program = """
@@ -238,6 +242,7 @@ ENDS = {
 }
 
 
+@pytest.mark.case(126)
 @pytest.mark.parametrize("kind", LOOPS)
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("end", ENDS)
@@ -247,6 +252,7 @@ def test_the_interpreter_ends(end: str, kind: str, tls: bool) -> None:
     assert run_program(program) == CLEAN
 
 
+@pytest.mark.case(126)
 @pytest.mark.parametrize(("kind", "closed"), [("asyncio", True), ("asyncio", False), ("uvloop", True)])
 def test_a_loop_ends_with_connections(kind: str, closed: bool) -> None:
     """A loop that was closed without a stop, or only dropped, takes its engine with it: all descriptors are back.
@@ -278,6 +284,7 @@ print("done")
 # Loops
 
 
+@pytest.mark.case(126)
 @pytest.mark.parametrize("debug", [False, True], ids=["", "debug"])
 @pytest.mark.parametrize("kind", LOOPS)
 def test_loop_after_loop(kind: str, debug: bool) -> None:
@@ -328,6 +335,7 @@ async def test_two_loops_in_two_threads() -> None:
         await asyncio.to_thread(thread.join)
 
 
+@pytest.mark.case(127)
 @in_loop
 async def test_another_thread_may_not_send() -> None:
     """It is a RuntimeError that names what to use instead, and nothing is sent."""

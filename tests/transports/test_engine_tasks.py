@@ -165,6 +165,7 @@ async def test_contexts(kind: str) -> None:
         assert sorted(heard, key=str) == sorted([("a", 100), ("b", 101), ("c", 102)] * 3, key=str)
 
 
+@pytest.mark.case(72)
 @in_loop
 async def test_tasks_of_callbacks() -> None:
     """A plain callback runs in no task; a coroutine's in one, the same for each message of a connection."""
@@ -236,6 +237,7 @@ Take = Callable[[Any], Any]
 TAKES: dict[str, Take] = {"recv": lambda connection: connection.recv(), "anext": anext}
 
 
+@pytest.mark.case(42)
 @pytest.mark.parametrize("take", TAKES)
 @in_loop
 async def test_cancelling_loses_nothing(take: str) -> None:
@@ -263,6 +265,7 @@ async def _run(take: Take, connection: Any) -> object:
     return await take(connection)
 
 
+@pytest.mark.case(42)
 @pytest.mark.parametrize("seconds", [0, 0.0001, 0.002])
 @pytest.mark.parametrize("take", TAKES)
 @in_loop

@@ -68,6 +68,7 @@ async def test_added_twice(bench: Bench) -> None:
     assert group.send(Prepared(Opcode.TEXT, b"x")) == 1
 
 
+@pytest.mark.case(74)
 @in_loop
 async def test_slow_member_holds_nobody_back(bench: Bench) -> None:
     """A member that reads nothing is reported, bounded and not counted; the others get everything (hostile case 74)."""

@@ -120,6 +120,7 @@ SCENES = (
 )  # fmt: skip
 
 
+@pytest.mark.case(73)
 @pytest.mark.parametrize(
     ("scene", "tls"), [each[1:] for each in SCENES], ids=[each[0] + "-tls" * each[2] for each in SCENES]
 )
@@ -140,6 +141,7 @@ async def test_nothing_is_left(scene: Scene, tls: bool) -> None:
         pytest.fail(f"each batch left something: {left}")
 
 
+@pytest.mark.case(73)
 @pytest.mark.skipif("WSMASH_SANITIZED" in os.environ, reason="a sanitizer keeps what was freed")
 @in_loop
 async def test_memory_of_the_process() -> None:

@@ -11,6 +11,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from fixtures.driver import Bench
 from fixtures.in_loop import in_loop, turns, until
 from wsmash.transports.base import ACCEPTS_PER_TURN, Connected, Listener
@@ -105,6 +107,7 @@ async def test_close(bench: Bench) -> None:
             raise AssertionError("a closed listener accepts")
 
 
+@pytest.mark.case(67)
 @in_loop
 async def test_no_descriptors(bench: Bench) -> None:
     """A failed accept is reported, and the connection is still there once descriptors are (hostile case 67)."""

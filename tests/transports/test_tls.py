@@ -267,6 +267,7 @@ async def test_alert_of_another(bench: Bench, act: str) -> None:
         assert broken.channel.info().buffered == 0
 
 
+@pytest.mark.case(80)
 @in_loop
 async def test_truncated(bench: Bench) -> None:
     """An end without close_notify is the end all the same: what came whole is delivered, the rest is not."""
@@ -281,6 +282,7 @@ async def test_truncated(bench: Bench) -> None:
     assert end.handler.messages == ["whole"]
 
 
+@pytest.mark.case(80)
 @in_loop
 async def test_ends_inside_the_handshake(bench: Bench) -> None:
     """A peer that goes away before TLS is up is a lost channel, and no error escapes."""
@@ -291,6 +293,7 @@ async def test_ends_inside_the_handshake(bench: Bench) -> None:
     assert await end.handler.hears("lost") == (None,)
 
 
+@pytest.mark.case(79)
 @in_loop
 async def test_wrong_certificate() -> None:
     """A client drops a server of another name, or of an unknown issuer; the server hears of it (hostile case 79)."""
@@ -307,6 +310,7 @@ async def test_wrong_certificate() -> None:
         assert other.handler.data == b""
 
 
+@pytest.mark.case(79)
 @in_loop
 async def test_expired_certificate() -> None:
     """A certificate for another kind of name does not pass for an address: IP and DNS names are told apart."""
@@ -317,6 +321,7 @@ async def test_expired_certificate() -> None:
     assert isinstance(error, ssl.SSLCertVerificationError)
 
 
+@pytest.mark.case(20, 81)
 @in_loop
 async def test_plain_bytes_to_a_tls_end(bench: Bench) -> None:
     """Plain HTTP to a TLS port is lost with TLS's error, and nothing of it reaches the handler (hostile case 20)."""
@@ -327,6 +332,7 @@ async def test_plain_bytes_to_a_tls_end(bench: Bench) -> None:
     assert end.handler.data == b""
 
 
+@pytest.mark.case(80)
 @in_loop
 async def test_garbage_inside_tls(bench: Bench) -> None:
     """A record that does not decrypt is the end, with TLS's error and an alert to the peer."""
@@ -365,6 +371,7 @@ async def test_abort_inside_the_handshake() -> None:
     assert server.handler.data == b""
 
 
+@pytest.mark.case(82)
 @in_loop
 async def test_tls_in_tls() -> None:
     """One TLS session runs inside another, as through an HTTPS proxy (hostile case 82)."""
