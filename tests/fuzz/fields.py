@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from fuzz.judging import told, too_slow
@@ -131,9 +132,14 @@ def _is_own(origin: str, host: str) -> bool:
     """What the standard library, which takes much more for a URL, says about who the two name."""
     one, other = urlsplit(origin), urlsplit(f"{urlsplit(origin).scheme}://{host}")
     default = {"http": 80, "https": 443}.get(one.scheme)
-    return default is not None and (
-        (one.hostname, one.port or default) == (other.hostname, other.port or default) and not one.path
-    )
+    if default is None or one.path:
+        return False
+    return (_address(one.hostname), one.port or default) == (_address(other.hostname), other.port or default)
+
+
+def _address(host: str | None) -> object:
+    """An address has several forms in IPv6."""
+    return ip_address(host) if host and ":" in host else host
 
 
 def _host(text: str) -> str:

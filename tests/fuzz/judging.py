@@ -13,6 +13,9 @@ LONG = 64 * 1024
 PATIENCE = 1.0
 """Seconds of the processor for such a text. It takes a hundredth; quadratic work takes far more."""
 
+seldom = 1
+"""One in how many inputs is tried like that; the fuzzer, which traces every line of it, sets it higher."""
+
 
 def cuts(data: bytes) -> Iterator[list[bytes]]:
     """The bytes in one piece, each alone, and in pieces whose sizes depend on the bytes only."""
@@ -46,7 +49,7 @@ def same_however_cut(data: bytes, outcome: Callable[[Sequence[bytes]], object]) 
 
 def too_slow(text: str, parse: Callable[[str], object]) -> str:
     """What was measured where the text, repeated until it is long, takes longer than linear work would."""
-    if not text:
+    if not text or crc32(text.encode("utf-8", "surrogatepass")) % seldom:
         return ""
     long = text * (LONG // len(text))
     before = time.process_time()
