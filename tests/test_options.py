@@ -55,6 +55,8 @@ SERVER = COMMON | {
     "path": "/",
     "max_connections": None,
     "max_connections_per_ip": None,
+    "connect_rate": None,
+    "max_openings": 1024,
     "message_rate": None,
     "origins": (),
     "allowed_hosts": None,
@@ -137,7 +139,7 @@ def test_an_option_of_the_other_side_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("name", [*SECONDS, "shutdown_timeout", "message_rate"])
+@pytest.mark.parametrize("name", [*SECONDS, "shutdown_timeout", "message_rate", "connect_rate"])
 @pytest.mark.parametrize(
     ("value", "error"),
     [(0, ValueError), (-1, ValueError), (float("nan"), ValueError), (float("inf"), ValueError), ("5", TypeError),
@@ -227,6 +229,7 @@ def test_wrong_for_both(
         ({"health_path": 5}, TypeError, "5"),
         ({"max_connections": 0}, ValueError, "at least 1"),
         ({"max_connections_per_ip": 1.5}, TypeError, "1.5"),
+        ({"max_openings": 0}, ValueError, "at least 1"),
         ({"origins": [5]}, TypeError, "[5]"),
         ({"origins": "example.com"}, ValueError, "'example.com'"),
         ({"origins": ["https://example.com/"]}, ValueError, "'https://example.com/'"),

@@ -154,7 +154,7 @@ async def test_stop_does_not_wait_for_who_says_nothing(monkeypatch: pytest.Monke
     monkeypatch.setattr("wsmash.serving.LAST_REQUESTS", 0.05)
     async with serving() as server, wire(server) as peer, wire(server) as half:
         await half.send(b"GET / HTTP/1.1\r\n")
-        await until(lambda: len(server._serving._reception.openings) == 2)  # type: ignore[union-attr]
+        await until(lambda: len(server._serving._arrivals.openings) == 2)  # type: ignore[union-attr]
         before = asyncio.get_running_loop().time()
         await server.stop()
         assert asyncio.get_running_loop().time() - before < 5
@@ -167,7 +167,7 @@ async def test_stop_does_not_wait_for_who_says_nothing(monkeypatch: pytest.Monke
 async def test_request_during_a_stop() -> None:
     """A request of a client that had connected before is answered 503, a health check too (123)."""
     async with serving() as server, wire(server) as peer, wire(server) as probe:
-        await until(lambda: len(server._serving._reception.openings) == 2)  # type: ignore[union-attr]
+        await until(lambda: len(server._serving._arrivals.openings) == 2)  # type: ignore[union-attr]
         stopping = server.stop()
         await peer.send(upgrade())
         await probe.send(get("/healthz"))
@@ -192,9 +192,9 @@ def test_no_descriptors_left() -> None:
     """Without descriptors a server pauses accepting, without a busy loop, and takes in who waited later (67)."""
     program = """
         import asyncio, logging, os, resource, socket, time
-        import wsmash, wsmash.serving
+        import wsmash, wsmash.arrivals
 
-        wsmash.serving.ACCEPT_PAUSE = 0.1
+        wsmash.arrivals.ACCEPT_PAUSE = 0.1
         logging.basicConfig(format="%(levelname)s %(message)s")
 
         async def main():

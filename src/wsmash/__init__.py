@@ -28,6 +28,7 @@ from .options import Deflate as Deflate
 from .options import ServerOptions as ServerOptions
 from .run import run as run
 from .runtime.connection import WebSocketConnection as WebSocketConnection
+from .runtime.counters import ServerCounters as ServerCounters
 from .runtime.events import CloseEvent as CloseEvent
 from .runtime.events import ErrorEvent as ErrorEvent
 from .runtime.events import MessageEvent as MessageEvent

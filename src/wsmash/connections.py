@@ -9,12 +9,13 @@ from contextvars import Context
 from functools import partial
 from typing import Any
 
+from .addresses import counted_as
 from .constants import CloseCode, Role
 from .endpoint import Audience, ConnectionEvent, Endpoint, EndpointOwner, ServerConnection
 from .options import ServerOptions
+from .runtime.counters import ServerCounters
 from .runtime.environment import Environment
 from .runtime.opening import Admission
-from .runtime.owner import Counters
 from .sansio.handshake import negotiate
 from .sansio.head import RemoteAddress
 from .sansio.http1 import ParsedHead, encode_upgrade
@@ -48,7 +49,7 @@ class Connections:
         self,
         environment: Environment,
         options: ServerOptions,
-        counters: Counters,
+        counters: ServerCounters,
         context: Context,
         *,
         failed: Callable[[ServerConnection, BaseException], None],
@@ -72,7 +73,7 @@ class Connections:
 
     def of_address(self, address: RemoteAddress) -> int:
         """How many come from this address, whatever their ports; 0 where it is none, or none are counted."""
-        return self._of_address[address[0]] if isinstance(address, tuple) else 0
+        return self._of_address[counted_as(address[0])] if isinstance(address, tuple) else 0
 
     def own(self, endpoints: Sequence[Endpoint]) -> None:
         """Let the endpoints have connections."""
@@ -103,6 +104,7 @@ class Connections:
                 return
             connection = ServerConnection(owner, self._context.copy(), request)
             self._alive[channel] = connection
+            self._counters.opened += 1
             channel.upgrade(connection, Role.SERVER, owner.limits, compression, rest)
             connection._opened(channel, agreement.subprotocol)
             if self._counts_addresses:
@@ -124,7 +126,7 @@ class Connections:
         """By the peer's address without its port."""
         address = connection.remote_address
         if isinstance(address, tuple):
-            host = address[0]
+            host = counted_as(address[0])
             self._of_address[host] += by
             if not self._of_address[host]:
                 del self._of_address[host]

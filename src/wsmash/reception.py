@@ -10,8 +10,10 @@ from .connections import Connections
 from .endpoint import Endpoint
 from .options import ServerOptions
 from .routing import Router
+from .runtime.counters import ServerCounters
 from .runtime.emitter import must_run
-from .runtime.opening import Admission, Answer, ServerOpening, head_limits
+from .runtime.limits import Rates
+from .runtime.opening import Admission, Answer, ServerOpening, head_limits, try_later
 from .sansio.handshake import check_host, check_request, is_upgrade
 from .sansio.head import NO_PARAMS, Request, Response, path_of
 from .sansio.http1 import ParsedHead
@@ -23,9 +25,11 @@ class Reception:
     """A server's door; see `runtime.opening.Door`.
 
     Attributes:
-        openings: the requests that are not answered yet.
         closed: whether the server is stopping.
         head_limits: the bounds of a request's head.
+        counters: the server's.
+        rates: how often each address connects, None where that does not matter.
+        opening_ended: called with each opening that became a connection, or is gone.
     """
 
     def __init__(
@@ -33,27 +37,30 @@ class Reception:
         options: ServerOptions,
         router: Router[Endpoint],
         connections: Connections,
-        opening_ended: Callable[[], None],
+        counters: ServerCounters,
         *,
+        now: float,
         secure: bool,
         loopback_only: bool,
     ) -> None:
-        self.openings: set[ServerOpening] = set()
         self.closed = False
+        self.counters = counters
+        self.rates = None if options.connect_rate is None else Rates(options.connect_rate, now)
+        self.opening_ended: Callable[[ServerOpening], None] = lambda _: None
         self.head_limits = head_limits(options)
         self._options = options
         self._router = router
         self._connections = connections
-        self._opening_ended = opening_ended
         self._origins = tuple(options.origins)
         self._allowed_hosts = None if options.allowed_hosts is None else tuple(options.allowed_hosts)
         self._secure = secure
         self._loopback_only = loopback_only
         self._static = None if options.static is None else StaticFiles(options.static)
 
-    def opening_ended(self, opening: ServerOpening) -> None:
-        self.openings.discard(opening)
-        self._opening_ended()
+    def too_fast(self) -> Response:
+        """The answer to a client whose address connects too often."""
+        seconds = 1 if self.rates is None else self.rates.retry_after
+        return try_later(429, "this address connects too often (connect_rate)\n", seconds)
 
     def answer(self, opening: ServerOpening, head: ParsedHead) -> Answer | Awaitable[Answer]:
         """Decide; what needs waiting comes as an awaitable."""
@@ -88,17 +95,20 @@ class Reception:
         if head.method not in ("GET", "HEAD"):
             return Response(405, f"{head.method} is not served here\n", [("Allow", "GET, HEAD")])
         if path_of(head.target) == self._options.health_path:
-            return Response(503, "stopping\n") if self.closed else Response(200, "ok\n")
+            return try_later(503, "stopping\n") if self.closed else Response(200, "ok\n")
         if self._static is not None:
             return self._serve_file(self._static, endpoint, opening.request())
         return _no_file(endpoint)
 
     def _decide_upgrade(self, endpoint: Endpoint | None, opening: ServerOpening, head: ParsedHead) -> Answer:
+        counters = self.counters
         refused = check_request(head)
         if refused is not None:
+            counters.malformed += 1
             return refused
         if self.closed:
-            return Response(503, "the server is stopping\n")
+            counters.refused_stopping += 1
+            return try_later(503, "the server is stopping\n")
         if endpoint is None:
             return Response(404, "no WebSocket is served at this path\n")
         why = refusal(
@@ -109,13 +119,16 @@ class Reception:
             allowed_hosts=self._allowed_hosts,
         )
         if why is not None:
+            counters.refused_origin += 1
             return Response(403, f"{why}\n")
         options = self._options
         if options.max_connections is not None and len(self._connections) >= options.max_connections:
-            return Response(503, "the server has as many connections as it takes (max_connections)\n")
+            counters.refused_connections += 1
+            return try_later(503, "the server has as many connections as it takes (max_connections)\n")
         most = options.max_connections_per_ip
         if most is not None and self._connections.of_address(opening.request().remote_address) >= most:
-            return Response(429, "this address has as many connections as it may (max_connections_per_ip)\n")
+            counters.refused_per_ip += 1
+            return try_later(429, "this address has as many connections as it may (max_connections_per_ip)\n")
         return self._connections.admit(endpoint, cast(bytes, opening.head), head)
 
     async def _serve_file(self, files: StaticFiles, endpoint: Endpoint | None, request: Request) -> Answer:

@@ -17,11 +17,11 @@ from .options import ServerOptions, check_protocols
 from .routing import Router
 from .runtime.actions import DONE, Action, Count, Pending
 from .runtime.connection import encode_message
+from .runtime.counters import ServerCounters
 from .runtime.delivery import deliver
 from .runtime.emitter import DECORATES, C, Decorates, Emitter, Stored
 from .runtime.environment import Environment, current_environment
 from .runtime.events import Immutable, set_once
-from .runtime.owner import Counters
 from .sansio.states import SERVER_LIFE, ServerLife, ServerSignal
 from .serving import Serving
 from .signatures import takes, with_parameters_of
@@ -57,7 +57,7 @@ class WebSocketServer(Emitter):
     ```
 
     Attributes:
-        counters: what was not delivered.
+        counters: who came, who was refused, what was not delivered.
 
     Raises:
         ValueError, TypeError: an option is not what it may be.
@@ -70,7 +70,7 @@ class WebSocketServer(Emitter):
         self._on_connection: Stored = None
         self._on_close: Stored = None
         self._on_error: Stored = None
-        self.counters = Counters()
+        self.counters = ServerCounters()
         self._options = options
         self._life = ServerLife.NEW
         self._router: Router[Endpoint] = Router()

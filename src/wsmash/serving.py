@@ -9,16 +9,15 @@ from contextvars import Context
 from socket import AF_UNIX, socket
 from typing import Any
 
+from .arrivals import Arrivals
 from .connections import Connections
 from .endpoint import Endpoint, ServerConnection
 from .listening import close_all, is_loopback_only, open_sockets, remove_unix
 from .options import ServerOptions
 from .reception import Reception
 from .routing import Router
+from .runtime.counters import ServerCounters
 from .runtime.environment import Environment
-from .runtime.opening import ServerOpening
-from .runtime.owner import Counters
-from .transports.base import TLS, Connected, Listener
 
 logger = logging.getLogger("wsmash")
 
@@ -27,9 +26,6 @@ LAST_REQUESTS = 1.0
 
 LAST_CALLBACKS = 1.0
 """Seconds in which callbacks that were cancelled must have ended."""
-
-ACCEPT_PAUSE = 1.0
-"""Seconds without accepting, after the system had no descriptor or memory for a connection."""
 
 
 class Serving:
@@ -53,7 +49,7 @@ class Serving:
         self,
         environment: Environment,
         options: ServerOptions,
-        counters: Counters,
+        counters: ServerCounters,
         context: Context,
         router: Router[Endpoint],
         endpoints: Sequence[Endpoint],
@@ -67,10 +63,11 @@ class Serving:
         )
         self.connections.own(endpoints)
         self._options = options
+        self._counters = counters
         self._router = router
         self._sockets: list[socket] = []
-        self._listeners: list[Listener] = []
         self._reception: Reception | None = None
+        self._arrivals: Arrivals | None = None
         self._stoppers: set[asyncio.Task[Any]] = set()  # callbacks that stop the server: it does not wait for them
         self._another: asyncio.Future[None] | None = None  # one more of them
         self._gone: asyncio.Future[None] | None = None  # of a stop that waits for the last connection
@@ -86,11 +83,12 @@ class Serving:
         options = self._options
         sockets = await open_sockets(options)
         try:
-            self._reception = Reception(
+            self._reception = reception = Reception(
                 options,
                 self._router,
                 self.connections,
-                self._check_gone,
+                self._counters,
+                now=self.environment.wheel.clock(),
                 secure=options.ssl is not None,
                 loopback_only=is_loopback_only(sockets),
             )
@@ -99,43 +97,18 @@ class Serving:
             raise
         self._sockets = sockets
         self.port = 0 if sockets[0].family == AF_UNIX else sockets[0].getsockname()[1]
-        driver = self.environment.driver
-        self._listeners = [driver.listen(sock, self._accepted, self._accept_failed) for sock in sockets]
-
-    # -- clients
-
-    def _accepted(self, sock: Connected) -> None:
-        """A client has connected."""
-        reception = self._reception
-        if reception is None:
-            sock.close()
-            return
-        opening = ServerOpening(reception, self.environment, self._options)
-        reception.openings.add(opening)
-        context = self._options.ssl
-        opening.start(sock, None if context is None else TLS(context, server_side=True))
-
-    def _accept_failed(self, error: OSError) -> None:
-        """The system could not give a connection: no descriptors, no memory. The clients wait in its queue."""
-        logger.error("accepting pauses for %s s: %s", ACCEPT_PAUSE, error)
-        for listener in self._listeners:
-            listener.pause()
-        self.environment.loop.call_later(ACCEPT_PAUSE, self._accept_again)
-
-    def _accept_again(self) -> None:
-        for listener in self._listeners:
-            listener.resume()
+        self._arrivals = Arrivals(self.environment, options, self._counters, reception, self._check_gone)
+        reception.opening_ended = self._arrivals.ended
+        self._arrivals.listen(sockets)
 
     # -- stopping
 
     def refuse(self) -> None:
         """Accept no more; who has connected and said nothing yet has a moment to do so, and gets a 503."""
-        for listener in self._listeners:
-            listener.close()
         if self._reception is not None:
             self._reception.closed = True
-            for opening in tuple(self._reception.openings):
-                opening.hurry(LAST_REQUESTS)
+        if self._arrivals is not None:
+            self._arrivals.close(LAST_REQUESTS)
 
     async def close(self) -> None:
         """Close every connection with 1001, wait for it and for callbacks; abort what is left at `shutdown_timeout`."""
@@ -149,7 +122,7 @@ class Serving:
             await self._cancelled_callbacks_done()
         if self._sockets:
             remove_unix(self._options)
-        self._listeners, self._sockets, self.port = [], [], None
+        self._sockets, self.port = [], None
         self._stoppers.clear()
 
     async def _close_all(self) -> None:
@@ -162,16 +135,15 @@ class Serving:
         """Tell a stop that waits for the last connection and the last request."""
         if self._gone is None or self._gone.done():
             return
-        openings = self._reception is not None and self._reception.openings
+        openings = self._arrivals is not None and self._arrivals.openings
         if not (self.connections or openings):
             self._gone.set_result(None)
 
     def abort(self) -> None:
         """Drop every connection as it is, and cancel the callbacks that run, but for those that stop the server."""
         self.connections.abort()
-        if self._reception is not None:
-            for opening in tuple(self._reception.openings):
-                opening.abort()
+        if self._arrivals is not None:
+            self._arrivals.abort()
         for task in self.connections.tasks - self._stoppers:
             task.cancel()
 

@@ -1,10 +1,10 @@
-"""The token bucket: how much passes, at which moments."""
+"""Rates: how much passes, at which moments."""
 
 from __future__ import annotations
 
 import pytest
 
-from wsmash.runtime.limits import TokenBucket
+from wsmash.runtime.limits import MAX_NAMES, Rates, TokenBucket, Verdict
 
 
 def taken(bucket: TokenBucket, now: float, tries: int = 1000) -> int:
@@ -58,3 +58,43 @@ def test_refusals_cost_nothing() -> None:
     assert bucket.take(0.0)
     assert not any(bucket.take(at / 128) for at in range(1, 128))
     assert bucket.take(1.0)
+
+
+# A rate for each name
+
+
+def test_each_name_has_its_rate() -> None:
+    """As many pass as may at once, as many again are told so, the others are dropped; another name has its own."""
+    rates = Rates(2, 0)
+    assert [rates.take("a", 0) for _ in range(5)] == [Verdict.PASS] * 2 + [Verdict.REFUSE] * 2 + [Verdict.DROP]
+    assert rates.take("b", 0) is Verdict.PASS
+    assert rates.take("a", 0.5) is Verdict.PASS
+    assert rates.take("a", 0.5) is Verdict.REFUSE
+
+
+@pytest.mark.case(67)
+def test_names_that_were_quiet_are_forgotten() -> None:
+    """A hundred thousand addresses take no more room than the bound, and none once they are quiet."""
+    rates = Rates(1, 0)
+    for number in range(200_000):
+        rates.take(str(number), 0)
+    assert len(rates) <= 2 * MAX_NAMES
+    rates.take("x", 1.5)
+    rates.take("x", 3)
+    assert len(rates) == 1
+
+
+def test_a_name_in_use_is_kept() -> None:
+    """The tables change, and a name that goes on too often stays refused."""
+    rates = Rates(1, 0)
+    passed = [rates.take("a", at / 8) is Verdict.PASS for at in range(80)]
+    assert 10 <= sum(passed) <= 11
+
+
+def test_a_slow_rate_says_when_to_come_back() -> None:
+    """One in ten seconds is ten seconds to wait."""
+    rates = Rates(0.1, 0)
+    assert rates.retry_after == 10 and Rates(5, 0).retry_after == 1
+    assert rates.take("a", 0) is Verdict.PASS
+    assert rates.take("a", 9) is Verdict.REFUSE
+    assert rates.take("a", 10.1) is Verdict.PASS

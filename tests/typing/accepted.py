@@ -157,7 +157,7 @@ assert_type(wsmash.WebSocketServer(process_request=decide_later), wsmash.WebSock
 assert_type(server.get_options(), wsmash.ServerOptions)
 assert_type(server.is_started(), bool)
 assert_type(server.port, int)
-assert_type(server.counters, wsmash.Counters)
+assert_type(server.counters, wsmash.ServerCounters)
 
 
 @server.on("connection")

@@ -13,6 +13,12 @@ cdef class Accepted:
         """Its descriptor, -1 once it is somebody else's."""
         return self._fd
 
+    def getpeername(self):
+        """Where it came from."""
+        if self._peer.ss_family in (AF_INET, AF_INET6):
+            return _ip_address(&self._peer)
+        return _address(self._fd, True)
+
     def close(self):
         """Let go of it."""
         if self._fd >= 0:

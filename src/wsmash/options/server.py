@@ -40,7 +40,13 @@ class ServerOptions(ConnectionOptions):
             `{name:path}` for the rest.
         protocols: subprotocols that are spoken; the first that was offered is taken.
         max_connections: open connections at most; above it the answer is 503.
-        max_connections_per_ip: the same for one address; above it the answer is 429.
+        max_connections_per_ip: the same for one address, or for one /64 of IPv6; above
+            it the answer is 429.
+        connect_rate: connections a second from one address, in bursts of up to as many;
+            above it the answer is 429, and above twice as many there is none.
+        max_openings: connections that are not open yet, or have an answer and are not
+            gone; above it one that is older than three seconds is dropped, and while
+            none is, accepting pauses.
         message_rate: messages a second from one connection, in bursts of up to as
             many; above it the connection is closed with 1008.
         origins: more origins to accept than the server's own, or "*" for any.
@@ -61,6 +67,8 @@ class ServerOptions(ConnectionOptions):
     protocols: str | Sequence[str] = ()
     max_connections: int | None = None
     max_connections_per_ip: int | None = None
+    connect_rate: float | None = None
+    max_openings: int | None = 1024
     message_rate: float | None = None
     origins: str | Sequence[str] = ()
     allowed_hosts: str | Sequence[str] | None = None
@@ -80,11 +88,12 @@ class ServerOptions(ConnectionOptions):
         check_int("port", self.port, 0, 65535)
         check_int("backlog", self.backlog, 1)
         check_seconds("shutdown_timeout", self.shutdown_timeout)
-        for name in ("max_connections", "max_connections_per_ip"):
+        for name in ("max_connections", "max_connections_per_ip", "max_openings"):
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), 1)
-        if self.message_rate is not None:
-            check_seconds("message_rate", self.message_rate)
+        for name in ("connect_rate", "message_rate"):
+            if getattr(self, name) is not None:
+                check_seconds(name, getattr(self, name))
         for name in ("path", "health_path"):
             value = getattr(self, name)
             if value is None and name == "health_path":

@@ -33,9 +33,13 @@ from ..sansio.http1 import (
     whole_head,
 )
 from ..transports.base import TLS, Channel, Connected, named
+from .counters import ServerCounters
 from .environment import Environment
 
 logger = logging.getLogger("wsmash")
+
+RETRY_AFTER = 5
+"""Seconds after which a client that was refused for want of room may ask again."""
 
 
 class Admission(NamedTuple):
@@ -53,6 +57,7 @@ class Door(Protocol):
     """Who decides on requests: the server."""
 
     head_limits: HeadLimits
+    counters: ServerCounters
 
     def answer(self, opening: ServerOpening, head: ParsedHead) -> Answer | Awaitable[Answer]: ...
 
@@ -63,6 +68,11 @@ class Door(Protocol):
 def head_limits(options: ConnectionOptions) -> HeadLimits:
     """The bounds of a head, as the options say."""
     return HeadLimits(options.max_headers, options.max_header_line, options.max_head_size)
+
+
+def try_later(status: int, text: str, seconds: int = RETRY_AFTER) -> Response:
+    """A refusal that is not for ever (RFC 9110 10.2.3)."""
+    return Response(status, text, [("Retry-After", str(seconds))])
 
 
 class ServerOpening:
@@ -129,12 +139,19 @@ class ServerOpening:
         if not self._answered and self._task is not None:
             logger.warning("a request found no answer within open_timeout: process_request takes too long")
             self._task.cancel()
-            self.respond(Response(503, "no answer was found in time\n"))
+            self._door.counters.unfinished += 1
+            self.respond(try_later(503, "no answer was found in time\n"))
         elif not self._answered and self._heard:
+            self._door.counters.unfinished += 1
             self.respond(Response(408, "the request was not complete in time\n"))
         elif self._channel is not None:
             return self._drain(self._channel, now)
         return None
+
+    @property
+    def decides(self) -> bool:
+        """Whether it has a whole request, and waits for the hook that may answer it."""
+        return self._task is not None and not self._answered
 
     def _drain(self, channel: Channel, now: float) -> float | None:
         """An answer was given: a peer that goes on reading it has time; then it has `close_timeout` to end."""
@@ -142,7 +159,9 @@ class ServerOpening:
         patience = self._options.write_timeout if info.buffered else self._options.close_timeout
         if self._answered and (patience is None or now < info.written_at + patience):
             return now + self._options.close_timeout if patience is None else info.written_at + patience
-        channel.abort()
+        if not self._answered:
+            self._door.counters.unfinished += 1
+        self.abort()
         return None
 
     def request(self, params: Mapping[str, str] = NO_PARAMS) -> Request:
@@ -173,6 +192,7 @@ class ServerOpening:
             parsed = parse_request(head)
         except BadHead as error:
             logger.debug("a request was refused: %s", error)
+            self._door.counters.malformed += 1
             self.respond(Response(error.status, f"{error}\n"))
             return
         self._head_only = parsed.method == "HEAD"
@@ -213,6 +233,8 @@ class ServerOpening:
         """The peer has gone."""
         if error is not None:
             logger.debug("a connection ended before it was open: %s", shown(str(error)))
+        if not self._answered:
+            self._door.counters.unopened += 1
         self._end()
         if self._task is not None:
             self._task.cancel()
@@ -240,6 +262,9 @@ class ServerOpening:
 
     def abort(self) -> None:
         """Drop the connection as it is."""
+        self._answered = True
+        if self._task is not None:
+            self._task.cancel()
         if self._channel is not None:
             self._channel.abort()
 

@@ -176,6 +176,9 @@ class Connected(Protocol):
 
     def fileno(self) -> int: ...
 
+    def getpeername(self) -> Address:
+        """Where it came from; OSError where the peer is gone already."""
+
     def detach(self) -> int:
         """Give the descriptor away, without closing it."""
 

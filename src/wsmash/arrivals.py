@@ -1,0 +1,195 @@
+"""Who is accepted, and when: listening sockets that pause, the rate of one address, connections that are not open yet.
+
+Three bounds stand before a client has said anything. `connect_rate` is judged
+when its socket is accepted, before any TLS. `max_openings` bounds those that are
+not open yet: above it the oldest goes, since an honest client is through in a
+moment; where none is old, as when a thousand reconnect at once, accepting pauses,
+and the system's queue holds the others. Without descriptors or memory accepting
+pauses too.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Callable, Sequence
+from itertools import islice
+from socket import socket
+from typing import Final
+
+from .addresses import counted_as
+from .options import ServerOptions
+from .reception import Reception
+from .runtime.counters import ServerCounters
+from .runtime.environment import Environment
+from .runtime.limits import Verdict
+from .runtime.opening import ServerOpening
+from .transports.base import TLS, Connected, Listener
+
+logger = logging.getLogger("wsmash")
+
+ACCEPT_PAUSE = 1.0
+"""Seconds without accepting, after the system had no descriptor or memory for a connection."""
+
+PATIENCE = 3.0
+"""Seconds that a connection may take to open before it has to make room for others."""
+
+_LOOKED_AT: Final = 64
+"""Of the oldest, how many are looked at for one to drop."""
+
+_NAMES: Final = (
+    *("EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH", "ENONET"),
+    *("ENOPROTOOPT", "EOPNOTSUPP", "EPERM", "EPROTO"),
+)
+_PEERS: Final = frozenset(getattr(errno, name) for name in _NAMES if hasattr(errno, name))
+"""Failures of a connection that waited, and not of accepting (accept(2))."""
+
+_FULL = 1
+_SYSTEM = 2
+"""Why accepting pauses."""
+
+
+class Arrivals:
+    """The clients of a running server until they are connections, or gone.
+
+    Args:
+        environment: of the server's loop.
+        options: the server's.
+        counters: the server's.
+        reception: answers them.
+        changed: called when one of them is answered, or gone.
+
+    Attributes:
+        openings: they, the oldest first, each with the time at which it came.
+    """
+
+    def __init__(
+        self,
+        environment: Environment,
+        options: ServerOptions,
+        counters: ServerCounters,
+        reception: Reception,
+        changed: Callable[[], None],
+    ) -> None:
+        self.openings: dict[ServerOpening, float] = {}
+        self._environment = environment
+        self._options = options
+        self._counters = counters
+        self._reception = reception
+        self._changed = changed
+        self._listeners: list[Listener] = []
+        self._pauses = 0
+        self._short = False  # of descriptors or memory, since the last client that was accepted
+        self._tls = None if options.ssl is None else TLS(options.ssl, server_side=True)
+
+    def listen(self, sockets: Sequence[socket]) -> None:
+        """Accept from these."""
+        driver = self._environment.driver
+        self._listeners = [driver.listen(sock, self._accepted, self._failed) for sock in sockets]
+
+    def close(self, patience: float) -> None:
+        """Accept no more; who has said nothing yet has so many seconds to do so."""
+        for listener in self._listeners:
+            listener.close()
+        for opening in tuple(self.openings):
+            opening.hurry(patience)
+
+    def abort(self) -> None:
+        """Drop all that is not open."""
+        for opening in tuple(self.openings):
+            opening.abort()
+
+    def ended(self, opening: ServerOpening) -> None:
+        """It became a connection, or is gone."""
+        self.openings.pop(opening, None)
+        most = self._options.max_openings
+        if self._pauses & _FULL and (most is None or len(self.openings) <= most * 7 // 8):
+            self._resume(_FULL)
+        self._changed()
+
+    # -- accepting
+
+    def _accepted(self, sock: Connected) -> None:
+        """A client has connected."""
+        self._short = False
+        self._counters.accepted += 1
+        verdict = self._judge(sock)
+        if verdict is Verdict.DROP:
+            sock.close()
+            return
+        opening = ServerOpening(self._reception, self._environment, self._options)
+        self.openings[opening] = self._environment.wheel.clock()
+        opening.start(sock, self._tls)
+        if verdict is Verdict.REFUSE:
+            opening.respond(self._reception.too_fast())
+        most = self._options.max_openings
+        if most is not None and len(self.openings) >= most:
+            self._make_room(most)
+
+    def _judge(self, sock: Connected) -> Verdict:
+        """Whether this client's address connects too often."""
+        rates = self._reception.rates
+        if rates is None:
+            return Verdict.PASS
+        try:
+            address = sock.getpeername()
+        except OSError:
+            return Verdict.PASS  # it is gone already, as will be seen
+        if not isinstance(address, tuple):
+            return Verdict.PASS
+        verdict = rates.take(counted_as(address[0]), self._environment.wheel.clock())
+        self._counters.refused_rate += verdict is not Verdict.PASS
+        return verdict
+
+    def _make_room(self, most: int) -> None:
+        """As many as may be are not open yet."""
+        if self._drop_oldest(1):
+            return
+        if not self._pauses & _FULL:
+            logger.warning("accepting pauses: %d connections are not open yet (max_openings)", most)
+            self._pause(_FULL)
+        oldest = next(iter(self.openings.values()))
+        wait = max(oldest + PATIENCE - self._environment.wheel.clock(), PATIENCE / 64)
+        self._environment.loop.call_later(wait, self._look_again, most)
+
+    def _look_again(self, most: int) -> None:
+        if self._pauses & _FULL:
+            if len(self.openings) >= most and not self._drop_oldest(1):
+                self._make_room(most)
+            else:
+                self._resume(_FULL)
+
+    def _drop_oldest(self, count: int) -> int:
+        """Drop so many that have had their time; how many there were."""
+        before = self._environment.wheel.clock() - PATIENCE
+        looked_at = islice(self.openings.items(), max(_LOOKED_AT, count))
+        found = [opening for opening, since in looked_at if since <= before and not opening.decides][:count]
+        for opening in found:
+            del self.openings[opening]
+            opening.abort()
+        self._counters.dropped_openings += len(found)
+        return len(found)
+
+    def _failed(self, error: OSError) -> None:
+        """The system could not give a connection: no descriptors, no memory. The clients wait in its queue."""
+        if error.errno in _PEERS:
+            logger.debug("a connection ended before it was accepted: %s", error)
+            return
+        if not self._short:
+            self._short = True
+            logger.error("accepting pauses for %s s, and as long as there is: %s", ACCEPT_PAUSE, error)
+        self._drop_oldest(_LOOKED_AT)
+        self._pause(_SYSTEM)
+        self._environment.loop.call_later(ACCEPT_PAUSE, self._resume, _SYSTEM)
+
+    def _pause(self, reason: int) -> None:
+        self._counters.accept_pauses += not self._pauses & reason
+        self._pauses |= reason
+        for listener in self._listeners:
+            listener.pause()
+
+    def _resume(self, reason: int) -> None:
+        self._pauses &= ~reason
+        if not self._pauses:
+            for listener in self._listeners:
+                listener.resume()

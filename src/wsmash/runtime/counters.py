@@ -1,0 +1,42 @@
+"""What a server counts: who came, who was let in, who was not and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .owner import Counters
+
+
+@dataclass(slots=True)
+class ServerCounters(Counters):
+    """What happened to a server since it was made; ints that only grow.
+
+    Each refused or failed client counts once, under the reason that came first.
+
+    Attributes:
+        accepted: sockets that came.
+        opened: those that became a WebSocket.
+        refused_connections: answered 503 because of `max_connections`.
+        refused_per_ip: answered 429 because of `max_connections_per_ip`.
+        refused_rate: answered 429, or dropped without an answer, because of `connect_rate`.
+        refused_origin: answered 403 because of `Origin` or `Host`.
+        refused_stopping: answered 503 because the server stops.
+        malformed: requests that were no HTTP, or no valid opening handshake.
+        unopened: those that left, or failed in TLS, before they had an answer.
+        unfinished: those that took longer than `open_timeout`.
+        dropped_openings: those dropped to make room for others (`max_openings`).
+        accept_pauses: times that accepting paused: for `max_openings`, or for want of descriptors or memory.
+    """
+
+    accepted: int = 0
+    opened: int = 0
+    refused_connections: int = 0
+    refused_per_ip: int = 0
+    refused_rate: int = 0
+    refused_origin: int = 0
+    refused_stopping: int = 0
+    malformed: int = 0
+    unopened: int = 0
+    unfinished: int = 0
+    dropped_openings: int = 0
+    accept_pauses: int = 0
