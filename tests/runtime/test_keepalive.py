@@ -31,6 +31,17 @@ async def test_a_ping_is_sent_every_ping_interval() -> None:
 
 
 @virtual
+async def test_a_long_ping_timeout_does_not_put_pings_off() -> None:
+    """With a `ping_timeout` of many intervals a ping that is answered is followed by the next one all the same."""
+    connection, channel = open_server_end(ping_interval=10, ping_timeout=60)
+    for count in (1, 2, 3, 4):
+        await elapse(10 + LATE)
+        assert len(frames(channel, Opcode.PING)) == count
+        channel.control(Opcode.PONG, frames(channel, Opcode.PING)[-1].payload)
+    end(connection)
+
+
+@virtual
 async def test_two_idle_ends_keep_each_other_alive() -> None:
     """For a day, with nothing sent but pings and pongs."""
     server, client = open_pair()

@@ -54,11 +54,15 @@ def test_lost_after_the_timeout() -> None:
 
 
 def test_a_timeout_longer_than_the_interval() -> None:
-    """While one ping waits no other is sent."""
-    timeouts = PING_ONLY._replace(ping_interval=5, ping_timeout=20)
+    """While one ping waits no other is sent; what answers it makes the next one due at the next interval."""
+    timeouts = PING_ONLY._replace(ping_interval=5, ping_timeout=18)
     seen = QUIET._replace(waiting=True)
-    assert look(START + 5, seen, timeouts) == (Care.NOTHING, START + 20)
-    assert look(START + 20, seen, timeouts) == (Care.LOST, None)
+    assert look(START, seen, timeouts) == (Care.NOTHING, START + 5)
+    assert look(START + 5, seen, timeouts) == (Care.NOTHING, START + 10)
+    assert look(START + 11, seen, timeouts) == (Care.NOTHING, START + 15)
+    assert look(START + 15, seen, timeouts) == (Care.NOTHING, START + 18)
+    assert look(START + 18, seen, timeouts) == (Care.LOST, None)
+    assert look(START + 10, seen._replace(received_at=START + 6), timeouts)[0] is Care.PING
 
 
 @pytest.mark.case(55)

@@ -6,7 +6,7 @@ the earliest one decides when to look again.
 | what is seen | until | then |
 |---|---|---|
 | no ping is out | `ping_interval` after the last one | PING |
-| a ping is out and nothing came since | `ping_timeout` after it | LOST |
+| a ping is out and nothing came since | `ping_timeout` after it; looked at each `ping_interval` until then | LOST |
 | a message is unfinished | `message_timeout` after its last byte | MESSAGE_LATE |
 | bytes wait to be written | `write_timeout` after the last that were taken | WRITE_STUCK |
 """
@@ -60,7 +60,12 @@ def look(now: float, seen: Seen, timeouts: Timeouts) -> tuple[Care, float | None
     for since, limit, care in rules:
         if now >= since + limit:
             return care, now if care is Care.PING else None
-    return Care.NOTHING, min((since + limit for since, limit, _ in rules), default=None)
+    moments = [since + limit for since, limit, _ in rules]
+    if timeouts.ping_interval is not None and any(care is Care.LOST for _, _, care in rules):
+        # What came meanwhile makes the next ping due: it is not to wait for the end of a longer ping_timeout.
+        intervals = (now - seen.pinged_at) // timeouts.ping_interval + 1
+        moments.append(seen.pinged_at + intervals * timeouts.ping_interval)
+    return Care.NOTHING, min(moments, default=None)
 
 
 def first_look(timeouts: Timeouts) -> float | None:
