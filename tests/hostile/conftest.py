@@ -11,6 +11,7 @@ import pytest
 from fixtures.certificates import write_certificate
 from fixtures.codec import NATIVE, existing
 from fixtures.served import Served
+from wsmash.transports.portable import PortableDriver
 
 
 class Serve(Protocol):
@@ -25,6 +26,14 @@ def engine(request: pytest.FixtureRequest) -> str:
     if request.param == "native":
         existing(NATIVE)
     return str(request.param)
+
+
+@pytest.fixture
+def local_engine(engine: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same engine for the servers and clients of this process."""
+    if engine == "portable":
+        monkeypatch.setattr("wsmash.runtime.environment.make_driver", PortableDriver)
+    return engine
 
 
 @pytest.fixture(scope="session")
