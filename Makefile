@@ -8,7 +8,7 @@ ARGS :=
 OVER_SOCKETS := --ignore=tests/runtime/test_engines_agree.py tests/runtime tests/interop tests/transports/test_budget.py \
 	tests/test_[achr]*.py tests/test_pro*.py tests/test_s*.py
 
-.PHONY: help run test matrix bench leaks conformance sanitize fuzz lint types native wheel packages peers clean
+.PHONY: help run test matrix bench leaks conformance sanitize fuzz soak lint types native wheel packages peers clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,6 +42,10 @@ fuzz: ## each of the fuzzers for SECONDS=60; those named by ARGS only; wants Pyt
 	@[ -e .venv-fuzz/ready -a .venv-fuzz/ready -nt pyproject.toml ] || sh tools/make_venv.sh .venv-fuzz fuzz 3.11
 	@sh tools/build_native.sh .venv-fuzz
 	@.venv-fuzz/bin/python tests/fuzz/run.py --seconds $(or $(SECONDS),60) $(ARGS)
+
+soak: native ## honest and hostile load for SECONDS=60, on ENGINE=native: nothing may grow, nothing may be left
+	@WSMASH_ENGINE=$(or $(ENGINE),$(WSMASH_ENGINE),native) PYTHONPATH=src:tests \
+		$(BIN)/python -m soak.run --seconds $(or $(SECONDS),60) $(ARGS)
 
 lint: $(READY) ## ruff, the layers, and whether what is written by tools is what the code says
 	$(BIN)/ruff check
