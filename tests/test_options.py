@@ -44,6 +44,7 @@ CLIENT = COMMON | {
     "cookies": None,
     "auth": None,
     "unix": None,
+    "max_redirects": 10,
 }
 SERVER = COMMON | {
     "max_message_size": MIB,
@@ -272,6 +273,9 @@ def test_wrong_for_a_server(options: dict[str, Any], error: type[Exception], tex
         ({"auth": ("us:er", "x")}, ValueError, "colon"),
         ({"auth": "to\nken"}, ValueError, "bearer token"),
         ({"ssl": contexts().client}, ValueError, "wss://"),
+        ({"max_redirects": -1}, ValueError, "at least 0"),
+        ({"max_redirects": None}, TypeError, "max_redirects"),
+        ({"max_redirects": True}, TypeError, "max_redirects"),
     ],
 )
 def test_wrong_for_a_client(options: dict[str, Any], error: type[Exception], text: str) -> None:

@@ -1,4 +1,7 @@
-"""One attempt to connect: the server is dialled, secured and asked, and its answer is read, within `open_timeout`."""
+"""One attempt to connect: a server is dialled, secured and asked, and its answer read and, if need be, followed.
+
+All of that, every redirect with its dial, is within one `open_timeout`.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,21 @@ import secrets
 import socket
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 from ._version import __version__
 from .errors import ConnectError, OpenTimeout, WebSocketError
 from .options import ClientOptions
 from .runtime.actions import retrieve
+from .runtime.client_opening import ClientOpening
 from .runtime.environment import Environment
-from .runtime.opening import ClientOpening
 from .sansio.deflate_negotiation import offer
 from .sansio.handshake import Agreement, build_request
 from .sansio.head import Request
 from .sansio.headers import checked_pairs, format_extension
 from .sansio.http1 import ParsedHead, encode_request
+from .sansio.redirect import CREDENTIALS, redirect_target, same_origin
 from .transports.base import TLS, Channel
 from .transports.dial import dial, dial_unix
 from .urls import WebSocketURL
@@ -37,19 +42,21 @@ the bytes that followed. It is called while the answer is read, so that nothing 
 
 
 class Attempt:
-    """One attempt, which ends when the server has answered; the attempt knows no client, and fires no event."""
+    """One attempt, which ends when a server has said yes or no; it knows no client, and fires no event."""
 
-    __slots__ = ("_address", "_environment", "_options", "_sent")
+    __slots__ = ("_address", "_environment", "_opening", "_options", "_sent", "_visited")
 
     def __init__(self, options: ClientOptions, environment: Environment) -> None:
         self._options = options
         self._environment = environment
         self._address = options.address
         self._sent: bytes | None = None
+        self._visited: tuple[str, ...] = ()
+        self._opening: ClientOpening | None = None
 
     @property
     def request(self) -> Request | None:
-        """The request that was sent; None before."""
+        """The request that was sent last; None before the first."""
         return None if self._sent is None else Request(self._sent, secure=self._address.secure)
 
     async def run(self, accepted: Accepted) -> None:
@@ -60,39 +67,58 @@ class Attempt:
             HandshakeError: it answered, but not with a valid 101.
             OpenTimeout: that took longer than `open_timeout`.
         """
-        answered: asyncio.Future[None] = self._environment.loop.create_future()
-        answered.add_done_callback(retrieve)
-        opening: ClientOpening | None = None
+        trusted = True
         try:
             async with asyncio.timeout(self._options.open_timeout) as limit:
-                opening = self._ask(await self._dial(), accepted, answered)
-                await answered
-        except (Exception, asyncio.CancelledError) as error:
-            if answered.done() and not answered.cancelled() and answered.exception() is None:
-                if limit.expired():
-                    return  # it was handed over in the turn in which the time was up
-                raise
-            if opening is not None:
-                cast(Channel, opening.channel).abort()
-            if isinstance(error, TimeoutError) and limit.expired():
-                raise self._late(opening) from error
-            if isinstance(error, (WebSocketError, asyncio.CancelledError)):
-                raise
+                while (target := await self._visit(accepted, trusted=trusted)) is not None:
+                    # Once lost, trust does not come back: who sends the client around is not to choose where it goes.
+                    trusted = trusted and same_origin(self._options.address, target)
+                    self._address = target
+        except TimeoutError as error:
+            if not limit.expired():
+                raise ConnectError(f"cannot connect: {error}") from error
+            if self._opening is None or not self._opening.accepted:  # and not handed over just in time
+                raise self._late() from error
+        except WebSocketError:
+            raise
+        except Exception as error:
             raise ConnectError(f"cannot connect: {error}") from error
         finally:
+            self._opening = None
+
+    async def _visit(self, accepted: Accepted, *, trusted: bool) -> WebSocketURL | None:
+        """Ask one server: None once the channel is handed over, or where to ask instead."""
+        answered: asyncio.Future[WebSocketURL | None] = self._environment.loop.create_future()
+        answered.add_done_callback(retrieve)
+        self._visited += (str(self._address),)
+        self._opening = None
+        opening = self._ask(await self._dial(), accepted, answered, trusted=trusted)
+        self._opening = opening
+        try:
+            return await answered
+        finally:
             answered.cancel()  # what the opening hears from now on is of no interest
+            if not opening.accepted:
+                cast(Channel, opening.channel).abort()
 
     async def _dial(self) -> socket.socket:
         options, address = self._options, self._address
         return await (dial(address.host, address.port) if options.unix is None else dial_unix(options.unix))
 
-    def _ask(self, sock: socket.socket, accepted: Accepted, answered: asyncio.Future[None]) -> ClientOpening:
+    def _ask(
+        self,
+        sock: socket.socket,
+        accepted: Accepted,
+        answered: asyncio.Future[WebSocketURL | None],
+        *,
+        trusted: bool,
+    ) -> ClientOpening:
         """Send the request; who waits for `answered` hears how that ends."""
         options = self._options
         key = base64.b64encode(secrets.token_bytes(16)).decode()
-        self._sent = encode_opening(options, self._address, key)
-        opening = ClientOpening(key, options, tuple(options.protocols), accepted, answered)
+        opening = ClientOpening(key, options, tuple(options.protocols), accepted, answered, self._follow)
         try:
+            self._sent = encode_opening(options, self._address, key, trusted=trusted)
             opening.channel = self._environment.driver.attach(sock, opening, self._tls())
         except BaseException:  # such as a name that TLS does not take
             sock.close()
@@ -110,27 +136,52 @@ class Attempt:
             logger.warning("the certificate of %s is not verified: its ssl context says so", address.host)
         return TLS(context, server_side=False, server_hostname=address.host)
 
-    def _late(self, opening: ClientOpening | None) -> WebSocketError:
+    def _follow(self, head: ParsedHead) -> WebSocketURL:
+        """Where to ask next.
+
+        Raises:
+            ValueError: this redirect is not followed.
+        """
+        options = self._options
+        if len(self._visited) > options.max_redirects:
+            raise ValueError(f"max_redirects is {options.max_redirects}")
+        target = redirect_target(self._address, head)
+        if options.unix is not None and not same_origin(options.address, target):
+            raise ValueError(f"its Location leads away from the Unix socket: {target.redacted}")
+        if str(target) in self._visited:
+            raise ValueError(f"its Location leads in a circle: {target.redacted}")
+        return target
+
+    def _late(self) -> WebSocketError:
         """The time is up. Where all but the end of a refusal's body was there, it is that refusal."""
-        refusal = None if opening is None else opening.refusal()
+        refusal = None if self._opening is None else self._opening.refusal()
         timeout = self._options.open_timeout
         return refusal or OpenTimeout(f"the connection to {self._address.redacted} was not open within {timeout} s")
 
 
-def encode_opening(options: ClientOptions, address: WebSocketURL, key: str) -> bytes:
+def encode_opening(options: ClientOptions, address: WebSocketURL, key: str, *, trusted: bool = True) -> bytes:
     """The head of the request that asks this address for a connection.
+
+    Where it is not `trusted`, being of another origin than the user gave, it is
+    told neither the user's credentials nor the `Host` that was meant for that one.
 
     Raises:
         ValueError, TypeError: the options hold a header, a cookie or a credential that cannot be sent.
     """
+    headers = checked_pairs(options.headers)
+    if trusted:
+        given = options.address
+        address = replace(address, username=given.username, password=given.password)
+    else:
+        headers = tuple(pair for pair in headers if pair[0].lower() not in {"host", *CREDENTIALS})
     request = build_request(
         address,
         key,
         protocols=tuple(options.protocols),
         extension_offer=None if options.deflate is None else format_extension(offer(options.deflate)),
-        headers=checked_pairs(options.headers),
-        cookies=options.cookies,
-        auth=options.auth,
+        headers=headers,
+        cookies=options.cookies if trusted else None,
+        auth=options.auth if trusted else None,
         user_agent=USER_AGENT,
     )
     return encode_request("GET", request.target, request.headers)

@@ -57,7 +57,12 @@ class WebSocketURL:
     def host_header(self) -> str:
         """What the `Host` header says: IPv6 in brackets, no default port (RFC 6455 4.1)."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _default_port(self.secure) else f"{host}:{self.port}"
+        return host if self.has_default_port else f"{host}:{self.port}"
+
+    @property
+    def has_default_port(self) -> bool:
+        """Whether the port is the scheme's own: 80 for ws, 443 for wss."""
+        return self.port == _default_port(self.secure)
 
     @property
     def redacted(self) -> str:
@@ -157,8 +162,21 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def check_characters(url: str) -> None:
+    """Refuse what no URL of ours holds.
+
+    Raises:
+        ValueError: which names the character.
+    """
+    for character in url:
+        if character == "\\" or character.isspace() or category(character) == "Cc":
+            raise ValueError(f"a URL has no whitespace, control character or backslash, and here is {character!r}")
+        if category(character) == "Cs":
+            raise ValueError(f"the lone surrogate {character!r} is no text")
+
+
 def _parse(url: str) -> WebSocketURL:
-    _check_characters(url)
+    check_characters(url)
     scheme, separator, rest = url.partition("://")
     scheme = scheme.lower()
     if separator and scheme in _HTTP_SCHEMES:
@@ -176,14 +194,6 @@ def _parse(url: str) -> WebSocketURL:
     if port is None:
         port = _default_port(secure)
     return WebSocketURL(secure, host, port, _target(rest[end:]), username, password)
-
-
-def _check_characters(url: str) -> None:
-    for character in url:
-        if character == "\\" or character.isspace() or category(character) == "Cc":
-            raise ValueError(f"a URL has no whitespace, control character or backslash, and here is {character!r}")
-        if category(character) == "Cs":
-            raise ValueError(f"the lone surrogate {character!r} is no text")
 
 
 def _credentials(userinfo: str) -> tuple[str | None, str | None]:

@@ -12,7 +12,7 @@ from fuzz.judging import same_however_cut, told
 from wsmash.errors import ConnectError, HandshakeError
 from wsmash.options import ClientOptions, Deflate
 from wsmash.routing import Router
-from wsmash.runtime.opening import ClientOpening
+from wsmash.runtime.client_opening import ClientOpening
 from wsmash.sansio.handshake import check_host, check_request, is_upgrade, negotiate
 from wsmash.sansio.head import Request, Response, path_of
 from wsmash.sansio.http1 import (
@@ -28,7 +28,9 @@ from wsmash.sansio.http1 import (
     whole_head,
 )
 from wsmash.sansio.origin import refusal
+from wsmash.sansio.redirect import redirect_target
 from wsmash.transports.scripted import ScriptedChannel
+from wsmash.urls import WebSocketURL
 
 LIMITS = (HeadLimits(128, 8192, 65536), HeadLimits(6, 60, 250))
 """The defaults, and some that a short input reaches."""
@@ -129,10 +131,15 @@ def response(data: bytes) -> str:
 def _answered(pieces: Sequence[bytes]) -> object:
     """What becomes of a client that is answered so: what was agreed on and what follows, or the error."""
     loop = _loop()
-    outcome: asyncio.Future[None] = loop.create_future()
+    outcome: asyncio.Future[WebSocketURL | None] = loop.create_future()
     accepted: list[Any] = []
     opening = ClientOpening(
-        KEY, _options(), ("chat",), lambda _, head, agreed, rest: accepted.extend((head, agreed, rest)), outcome
+        KEY,
+        _options(),
+        ("chat",),
+        lambda _, head, agreed, rest: accepted.extend((head, agreed, rest)),
+        outcome,
+        lambda head: redirect_target(_options().address, head),
     )
     opening.channel = ScriptedChannel(loop, opening)
     for piece in pieces:
@@ -144,6 +151,8 @@ def _answered(pieces: Sequence[bytes]) -> object:
         return accepted
     opening.lost(None)
     error = outcome.exception()
+    if error is None:
+        return str(outcome.result())  # where the redirect leads
     if isinstance(error, HandshakeError):
         return told(error), error.status, error.headers, error.body
     assert isinstance(error, ConnectError)

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from ..grammar import HeaderPairs
 from ..urls import WebSocketURL, parse_url
-from .checks import check_protocols, check_type
+from .checks import check_int, check_protocols, check_type
 from .compression import Deflate
 from .connection import MIB, ConnectionOptions, SlowConsumerPolicy
 
@@ -27,6 +27,7 @@ class ClientOptions(ConnectionOptions):
         cookies: to send in a `Cookie` header.
         auth: `(user, password)` for Basic credentials, or a str for a Bearer token.
         unix: the path of a Unix socket to dial in place of the URL's host.
+        max_redirects: how many redirects may follow one another; 0 follows none.
     """
 
     url: str
@@ -35,6 +36,7 @@ class ClientOptions(ConnectionOptions):
     cookies: Mapping[str, str] | None = field(default=None, kw_only=True)
     auth: tuple[str, str] | str | None = field(default=None, kw_only=True)
     unix: str | PathLike[str] | None = field(default=None, kw_only=True)
+    max_redirects: int = field(default=10, kw_only=True)
     max_message_size: int | None = field(default=16 * MIB, kw_only=True)
     max_fragments: int | None = field(default=65_536, kw_only=True)
     slow_consumer: SlowConsumerPolicy = field(default="raise", kw_only=True)
@@ -61,6 +63,7 @@ class ClientOptions(ConnectionOptions):
         for name, value in (self.cookies or {}).items():
             check_type(f"cookie {name!r}", value, (str,), "a str", shows=False)
         check_type("unix", self.unix, (str, PathLike, NoneType), "a path or None")
+        check_int("max_redirects", self.max_redirects, 0)
 
     @property
     def address(self) -> WebSocketURL:

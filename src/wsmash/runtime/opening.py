@@ -1,4 +1,4 @@
-"""From a connection's first byte to its 101, or to the HTTP answer that it gets instead, on either side.
+"""A server's side of an opening: from a connection's first byte to its 101, or to the HTTP answer it gets instead.
 
 One request, one answer: every answer but 101 ends the connection. Reading stops
 when a head is complete, so that what follows it is bounded by one read while an
@@ -9,27 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from typing import NamedTuple, Protocol, cast
 
-from ..errors import ConnectError, HandshakeError
 from ..grammar import shown
 from ..options import ConnectionOptions
-from ..sansio.handshake import Agreement, check_response
 from ..sansio.head import NO_PARAMS, Request, Response
 from ..sansio.http1 import (
-    MAX_INTERIM,
     BadHead,
-    BodyReader,
     HeadLimits,
     HeadReader,
     ParsedHead,
     encode_response,
-    is_interim,
     parse_request,
-    parse_response,
     whole_head,
 )
 from ..transports.base import TLS, Channel, Connected, named
@@ -272,130 +265,3 @@ class ServerOpening:
         self._answered = True
         self._environment.wheel.forget(self)
         self._door.opening_ended(self)
-
-
-class ClientOpening:
-    """A request that was sent, until its answer has come.
-
-    Args:
-        key: that of the request.
-        options: the client's.
-        protocols: the subprotocols offered.
-        accepted: called with the answer, what was agreed on, and the bytes that
-            followed, while the channel is paused; the channel is then the caller's.
-        outcome: is done with the answer; it gets the error where that is no connection.
-    """
-
-    __slots__ = (
-        "_accepted",
-        "_body",
-        "_head",
-        "_interim",
-        "_key",
-        "_options",
-        "_outcome",
-        "_protocols",
-        "_reader",
-        "channel",
-    )
-
-    def __init__(
-        self,
-        key: str,
-        options: ConnectionOptions,
-        protocols: tuple[str, ...],
-        accepted: Callable[[Channel, ParsedHead, Agreement, bytes], None],
-        outcome: asyncio.Future[None],
-    ) -> None:
-        self._key = key
-        self._options = options
-        self._protocols = protocols
-        self._accepted = accepted
-        self._outcome = outcome
-        self._reader = HeadReader(head_limits(options), request=False)
-        self._interim = 0
-        self._head: ParsedHead | None = None
-        self._body: BodyReader | None = None
-        self.channel: Channel | None = None
-
-    def bytes_received(self, data: bytes) -> None:
-        """Part of the answer."""
-        if self._outcome.done():
-            return
-        try:
-            if self._body is not None:
-                self._read_body(data)
-            else:
-                self._read_head(data)
-        except BadHead as error:
-            self._outcome.set_exception(HandshakeError(f"the server's answer is not valid HTTP: {error}"))
-        except HandshakeError as error:
-            self._outcome.set_exception(error)
-
-    def _read_head(self, data: bytes) -> None:
-        raw = self._reader.feed(data)
-        if raw is None:
-            return
-        head, rest = parse_response(raw), self._reader.rest
-        if is_interim(head):  # RFC 9110 15.2
-            self._interim += 1
-            if self._interim > MAX_INTERIM:
-                raise HandshakeError(f"the server sent more than {MAX_INTERIM} interim answers", status=head.status)
-            self._reader = HeadReader(head_limits(self._options), request=False)
-            self._read_head(rest)
-        elif head.status != 101:
-            self._head, self._body = head, BodyReader(raw)
-            self._read_body(rest)
-        else:
-            agreement = check_response(head, self._key, self._protocols, self._options.deflate)
-            channel = cast(Channel, self.channel)
-            channel.pause_reading()
-            self._outcome.set_result(None)
-            self._accepted(channel, head, agreement, rest)
-
-    def _read_body(self, data: bytes) -> None:
-        if cast(BodyReader, self._body).feed(data):
-            self._refused()
-
-    def _refused(self) -> None:
-        """The answer was no 101; its body is in the error as far as it came."""
-        try:
-            check_response(cast(ParsedHead, self._head), self._key, self._protocols, self._options.deflate)
-        except HandshakeError as error:
-            error.body = body = cast(BodyReader, self._body).body
-            first = body.partition(b"\n")[0].decode("utf-8", "replace")
-            if first:
-                error.args = (f"{error}: {shown(first, 200)}",)
-            raise
-
-    def refusal(self) -> HandshakeError | None:
-        """What a server that said no, and has not come to the end of it, has said."""
-        try:
-            if self._body is not None:
-                self._refused()
-        except HandshakeError as error:
-            return error
-        return None
-
-    def lost(self, error: Exception | None) -> None:
-        """The server has gone."""
-        if self._outcome.done():
-            return
-        refusal = self.refusal()
-        if refusal is not None:
-            self._outcome.set_exception(refusal)
-        elif isinstance(error, ssl.SSLError):
-            failure = ConnectError(f"TLS failed: {error.reason or error}: {error}", errno=error.errno, causes=[error])
-            failure.__cause__ = error
-            self._outcome.set_exception(failure)
-        else:
-            text = f": {error}" if error is not None else ""
-            if self.channel is not None and self.channel.info().tls is None:
-                text += "; if it expects TLS, the scheme is wss"
-            failure = ConnectError(
-                f"the server closed the connection before it answered{text}",
-                errno=getattr(error, "errno", None),
-                causes=[error] if error is not None else (),
-            )
-            failure.__cause__ = error
-            self._outcome.set_exception(failure)
