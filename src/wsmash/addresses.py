@@ -1,9 +1,13 @@
-"""Addresses of peers: which of them count as one."""
+"""Addresses of peers: which of them count as one, and which are in a list."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Final
+
+from .grammar import shown
 
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 """What an IPv4 address starts with where a socket of IPv6 shows it (RFC 4291 2.5.5.2)."""
@@ -24,3 +28,39 @@ def counted_as(host: str) -> str:
     if packed.startswith(_MAPPED):
         return inet_ntop(AF_INET, packed[12:])
     return f"{inet_ntop(AF_INET6, packed[:8] + bytes(8))}/64"
+
+
+def parse_address(host: str) -> IPv4Address | IPv6Address:
+    """An address without its zone, and as IPv4 where that is all it is.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = ip_address(host.partition("%")[0])
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+class Networks:
+    """Addresses and networks, such as "192.0.2.1" and "10.0.0.0/8".
+
+    Raises:
+        ValueError: one is neither.
+    """
+
+    __slots__ = ("_networks",)
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        networks = []
+        for text in texts:
+            try:
+                networks.append(ip_network(text))
+            except ValueError:
+                raise ValueError(f"{shown(text)} is no address and no network such as 10.0.0.0/8") from None
+        self._networks = tuple(networks)
+
+    def __contains__(self, host: object) -> bool:
+        try:
+            address = parse_address(str(host))
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)

@@ -17,14 +17,13 @@ from itertools import islice
 from socket import socket
 from typing import Final
 
-from .addresses import counted_as
 from .options import ServerOptions
 from .reception import Reception
 from .runtime.counters import ServerCounters
 from .runtime.environment import Environment
 from .runtime.limits import Verdict
 from .runtime.opening import ServerOpening
-from .transports.base import TLS, Connected, Listener
+from .transports.base import TLS, Connected, Listener, named
 
 logger = logging.getLogger("wsmash")
 
@@ -128,18 +127,12 @@ class Arrivals:
 
     def _judge(self, sock: Connected) -> Verdict:
         """Whether this client's address connects too often."""
-        rates = self._reception.rates
-        if rates is None:
+        if self._reception.rates is None:
             return Verdict.PASS
         try:
-            address = sock.getpeername()
+            return self._reception.judge(named(sock.getpeername()))
         except OSError:
             return Verdict.PASS  # it is gone already, as will be seen
-        if not isinstance(address, tuple):
-            return Verdict.PASS
-        verdict = rates.take(counted_as(address[0]), self._environment.wheel.clock())
-        self._counters.refused_rate += verdict is not Verdict.PASS
-        return verdict
 
     def _make_room(self, most: int) -> None:
         """As many as may be are not open yet."""

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from .addresses import counted_as
+from .callers import Callers
 from .constants import CloseCode, Role
 from .endpoint import Audience, ConnectionEvent, Endpoint, EndpointOwner, ServerConnection
 from .options import ServerOptions
@@ -42,6 +43,7 @@ class Connections:
 
     Attributes:
         everyone: the open ones.
+        callers: knows who they are.
         tasks: callbacks that are running.
     """
 
@@ -67,6 +69,7 @@ class Connections:
         self._of_address: Counter[str] = Counter()
         self._counts_addresses = options.max_connections_per_ip is not None
         self._deflate = options.deflate
+        self.callers = Callers(options)
 
     def __len__(self) -> int:
         return len(self._alive)
@@ -83,6 +86,7 @@ class Connections:
                 self._options,
                 self._counters,
                 endpoint,
+                callers=self.callers,
                 secure=self._options.ssl is not None,
                 left=self._left,
                 everyone=self.everyone,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import Any, ClassVar, Literal, overload
 
+from .callers import Callers
 from .codecs import Message
 from .constants import Role
 from .grammar import shown
@@ -21,7 +22,7 @@ from .runtime.events import Event
 from .runtime.outbox import refused_broadcast
 from .runtime.owner import Counters, Owner
 from .sansio.handshake import accept
-from .sansio.head import Request, Response
+from .sansio.head import RemoteAddress, Request, Response
 from .sansio.headers import parse_tokens
 from .sansio.http1 import parse_request
 from .sansio.sender import Prepared
@@ -55,8 +56,14 @@ class ServerConnection(WebSocketConnection):
     def request(self) -> Request:
         """The request that opened the connection."""
         endpoint = self._endpoint
-        request = Request(self._head, secure=endpoint.secure, remote_address=self.remote_address)
+        request = endpoint.callers.request(self._head, super().remote_address, secure=endpoint.secure)
         return dataclasses.replace(request, params=endpoint.pattern.match(request.path) or {})
+
+    @property
+    def remote_address(self) -> RemoteAddress:
+        """The client's host and port, also where it came through a trusted proxy; None where there is none."""
+        peer = super().remote_address
+        return self.request.remote_address if self._endpoint.callers.trusts(peer) else peer
 
     @property
     def response(self) -> Response:
@@ -151,6 +158,7 @@ class EndpointOwner(Owner):
         counters: Counters,
         endpoint: Endpoint,
         *,
+        callers: Callers,
         secure: bool,
         left: Callable[[Channel, ServerConnection], None],
         everyone: Audience,
@@ -159,6 +167,7 @@ class EndpointOwner(Owner):
         super().__init__(environment, options, Role.SERVER, counters, patient=False)
         self.pattern = endpoint.pattern
         self.protocols = endpoint.protocols
+        self.callers = callers
         self.secure = secure
         # Where there is no other endpoint, its clients are all there are.
         self.audience = everyone if alone else Audience(environment)

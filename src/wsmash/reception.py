@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+from .addresses import counted_as
+from .callers import Caller, as_request
 from .connections import Connections
 from .endpoint import Endpoint
 from .options import ServerOptions
 from .routing import Router
 from .runtime.counters import ServerCounters
 from .runtime.emitter import must_run
-from .runtime.limits import Rates
+from .runtime.limits import Rates, Verdict
 from .runtime.opening import Admission, Answer, ServerOpening, head_limits, try_later
 from .sansio.handshake import check_host, check_request, is_upgrade
-from .sansio.head import NO_PARAMS, Request, Response, path_of
+from .sansio.head import NO_PARAMS, RemoteAddress, Response, path_of
 from .sansio.http1 import ParsedHead
 from .sansio.origin import refusal
 from .static import StaticFiles
+
+
+class Asked(NamedTuple):
+    """A request, from whom it came, and which endpoint it is for; its head is there whole and in parts."""
+
+    raw: bytes
+    head: ParsedHead
+    caller: Caller
+    endpoint: Endpoint | None
 
 
 class Reception:
@@ -39,15 +50,17 @@ class Reception:
         connections: Connections,
         counters: ServerCounters,
         *,
-        now: float,
+        clock: Callable[[], float],
         secure: bool,
         loopback_only: bool,
     ) -> None:
         self.closed = False
         self.counters = counters
-        self.rates = None if options.connect_rate is None else Rates(options.connect_rate, now)
+        self.rates = None if options.connect_rate is None else Rates(options.connect_rate, clock())
         self.opening_ended: Callable[[ServerOpening], None] = lambda _: None
         self.head_limits = head_limits(options)
+        self._clock = clock
+        self._callers = connections.callers
         self._options = options
         self._router = router
         self._connections = connections
@@ -57,6 +70,14 @@ class Reception:
         self._loopback_only = loopback_only
         self._static = None if options.static is None else StaticFiles(options.static)
 
+    def judge(self, peer: RemoteAddress) -> Verdict:
+        """Whether somebody who connects from there comes too often; a proxy's clients are judged by their requests."""
+        if self.rates is None or not isinstance(peer, tuple) or self._callers.trusts(peer):
+            return Verdict.PASS
+        verdict = self.rates.take(counted_as(peer[0]), self._clock())
+        self.counters.refused_rate += verdict is not Verdict.PASS
+        return verdict
+
     def too_fast(self) -> Response:
         """The answer to a client whose address connects too often."""
         seconds = 1 if self.rates is None else self.rates.retry_after
@@ -64,77 +85,95 @@ class Reception:
 
     def answer(self, opening: ServerOpening, head: ParsedHead) -> Answer | Awaitable[Answer]:
         """Decide; what needs waiting comes as an awaitable."""
-        refused = check_host(head)
+        try:
+            caller = self._callers.find(head.headers, opening.peer, secure=self._secure)
+        except ValueError as error:
+            self.counters.malformed += 1
+            return Response(400, f"{error}\n")
+        refused = self._refuse_rate(caller) or check_host(head)
         if refused is not None:
             return refused
         found = self._router.find(path_of(head.target))
-        endpoint = None if found is None else found[0]
+        asked = Asked(cast(bytes, opening.head), head, caller, None if found is None else found[0])
         hook = self._options.process_request
         if hook is not None:
-            result: Any = hook(opening.request(NO_PARAMS if found is None else found[1]))
+            result: Any = hook(as_request(asked.raw, caller, NO_PARAMS if found is None else found[1]))
             if must_run(result):
-                return self._after(result, endpoint, opening, head)
+                return self._after(result, asked)
             if result is not None:
                 return _checked(result)
-        return self._decide(endpoint, opening, head)
+        return self._decide(asked)
 
-    async def _after(
-        self, result: Awaitable[object], endpoint: Endpoint | None, opening: ServerOpening, head: ParsedHead
-    ) -> Answer:
+    def _refuse_rate(self, caller: Caller) -> Response | None:
+        """The refusal of a client that came through a proxy: that of others was judged when they connected."""
+        if self.rates is None or not caller.forwarded or not isinstance(caller.address, tuple):
+            return None
+        if self.rates.take(counted_as(caller.address[0]), self._clock()) is Verdict.PASS:
+            return None
+        self.counters.refused_rate += 1
+        return self.too_fast()
+
+    async def _after(self, result: Awaitable[object], asked: Asked) -> Answer:
         response = await result
         if response is not None:
             return _checked(response)
-        answer = self._decide(endpoint, opening, head)
+        answer = self._decide(asked)
         return answer if isinstance(answer, (Response, Admission)) else await answer
 
-    def _decide(
-        self, endpoint: Endpoint | None, opening: ServerOpening, head: ParsedHead
-    ) -> Answer | Awaitable[Answer]:
+    def _decide(self, asked: Asked) -> Answer | Awaitable[Answer]:
+        head = asked.head
         if is_upgrade(head):
-            return self._decide_upgrade(endpoint, opening, head)
+            return self._decide_upgrade(asked)
         if head.method not in ("GET", "HEAD"):
             return Response(405, f"{head.method} is not served here\n", [("Allow", "GET, HEAD")])
         if path_of(head.target) == self._options.health_path:
             return try_later(503, "stopping\n") if self.closed else Response(200, "ok\n")
         if self._static is not None:
-            return self._serve_file(self._static, endpoint, opening.request())
-        return _no_file(endpoint)
+            return self._serve_file(self._static, asked)
+        return _no_file(asked.endpoint)
 
-    def _decide_upgrade(self, endpoint: Endpoint | None, opening: ServerOpening, head: ParsedHead) -> Answer:
+    def _decide_upgrade(self, asked: Asked) -> Answer:
         counters = self.counters
-        refused = check_request(head)
+        refused = check_request(asked.head)
         if refused is not None:
             counters.malformed += 1
             return refused
         if self.closed:
             counters.refused_stopping += 1
             return try_later(503, "the server is stopping\n")
-        if endpoint is None:
+        if asked.endpoint is None:
             return Response(404, "no WebSocket is served at this path\n")
+        caller = asked.caller
         why = refusal(
-            head.headers,
-            secure=self._secure,
-            loopback_only=self._loopback_only,
+            asked.head.headers,
+            secure=caller.secure,
+            # A browser cannot send what a proxy adds: this is no page that was bound to another name (DNS rebinding).
+            loopback_only=self._loopback_only and not caller.forwarded,
             origins=self._origins,
             allowed_hosts=self._allowed_hosts,
+            forwarded_host=caller.host,
         )
         if why is not None:
             counters.refused_origin += 1
             return Response(403, f"{why}\n")
+        return self._refuse_for_room(caller) or self._connections.admit(asked.endpoint, asked.raw, asked.head)
+
+    def _refuse_for_room(self, caller: Caller) -> Response | None:
         options = self._options
         if options.max_connections is not None and len(self._connections) >= options.max_connections:
-            counters.refused_connections += 1
+            self.counters.refused_connections += 1
             return try_later(503, "the server has as many connections as it takes (max_connections)\n")
         most = options.max_connections_per_ip
-        if most is not None and self._connections.of_address(opening.request().remote_address) >= most:
-            counters.refused_per_ip += 1
+        if most is not None and self._connections.of_address(caller.address) >= most:
+            self.counters.refused_per_ip += 1
             return try_later(429, "this address has as many connections as it may (max_connections_per_ip)\n")
-        return self._connections.admit(endpoint, cast(bytes, opening.head), head)
+        return None
 
-    async def _serve_file(self, files: StaticFiles, endpoint: Endpoint | None, request: Request) -> Answer:
+    async def _serve_file(self, files: StaticFiles, asked: Asked) -> Answer:
         # Reading may take its time: not on the loop.
+        request = as_request(asked.raw, asked.caller)
         response = await asyncio.get_running_loop().run_in_executor(None, files.respond, request)
-        return response or _no_file(endpoint)
+        return response or _no_file(asked.endpoint)
 
 
 def _no_file(endpoint: Endpoint | None) -> Response:

@@ -88,7 +88,7 @@ class Serving:
                 self._router,
                 self.connections,
                 self._counters,
-                now=self.environment.wheel.clock(),
+                clock=self.environment.wheel.clock,
                 secure=options.ssl is not None,
                 loopback_only=is_loopback_only(sockets),
             )

@@ -84,7 +84,8 @@ def test_a_request_keeps_only_the_bytes() -> None:
     found = request()
     assert found.headers is not found.headers
     assert not hasattr(found, "__dict__")
-    assert {each.name for each in dataclasses.fields(found)} == {"head", "secure", "remote_address", "params"}
+    names = {each.name for each in dataclasses.fields(found)}
+    assert names == {"head", "secure", "remote_address", "forwarded_host", "params"}
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.secure = True  # type: ignore[misc]
 

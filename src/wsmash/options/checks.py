@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from math import isfinite
 from typing import Any
 
+from ..addresses import Networks
 from ..grammar import is_token
 from ..urls import split_host
 
@@ -67,6 +68,14 @@ def check_each(name: str, values: Iterable[str], is_right: Callable[[str], bool]
 def is_origin(text: str) -> bool:
     scheme, separator, place = text.partition("://")
     return text in ("*", "null") or bool(scheme and separator and is_host(place))
+
+
+def is_proxy(text: str) -> bool:
+    try:
+        Networks(() if text == "unix" else (text,))
+    except ValueError:
+        return False
+    return True
 
 
 def is_host(text: str) -> bool:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from os import PathLike
 from socket import socket
 from types import NoneType
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from .checks import (
     check_bool,
+    check_choice,
     check_each,
     check_int,
     check_protocols,
@@ -19,6 +20,7 @@ from .checks import (
     check_type,
     is_host,
     is_origin,
+    is_proxy,
     strings,
 )
 from .connection import ConnectionOptions
@@ -47,6 +49,11 @@ class ServerOptions(ConnectionOptions):
         max_openings: connections that are not open yet, or have an answer and are not
             gone; above it one that is older than three seconds is dropped, and while
             none is, accepting pauses.
+        trusted_proxies: addresses and networks of reverse proxies, and "unix" for whoever
+            connects to a Unix socket; what they say of a client holds in all that is about
+            its address, its host and whether it is secure.
+        proxy_headers: where they say it: "x-forwarded" (`X-Forwarded-For`, `-Proto` and
+            `-Host`) or "forwarded" (RFC 7239).
         message_rate: messages a second from one connection, in bursts of up to as
             many; above it the connection is closed with 1008.
         origins: more origins to accept than the server's own, or "*" for any.
@@ -69,6 +76,8 @@ class ServerOptions(ConnectionOptions):
     max_connections_per_ip: int | None = None
     connect_rate: float | None = None
     max_openings: int | None = 1024
+    trusted_proxies: str | Sequence[str] = ()
+    proxy_headers: Literal["x-forwarded", "forwarded"] = "x-forwarded"
     message_rate: float | None = None
     origins: str | Sequence[str] = ()
     allowed_hosts: str | Sequence[str] | None = None
@@ -117,6 +126,9 @@ class ServerOptions(ConnectionOptions):
         if self.ssl is not None and self.ssl.protocol == tls.PROTOCOL_TLS_CLIENT:
             raise ValueError("ssl must be a context for a server, and is one for clients (PROTOCOL_TLS_CLIENT)")
         object.__setattr__(self, "protocols", check_protocols(self.protocols))
+        object.__setattr__(self, "trusted_proxies", strings("trusted_proxies", self.trusted_proxies))
+        check_each("trusted_proxies", self.trusted_proxies, is_proxy, "addresses, networks or 'unix'")
+        check_choice("proxy_headers", self.proxy_headers, ("x-forwarded", "forwarded"))
         object.__setattr__(self, "origins", strings("origins", self.origins))
         check_each("origins", self.origins, is_origin, "such as 'https://example.com', '*' or 'null'")
         if self.allowed_hosts is not None:

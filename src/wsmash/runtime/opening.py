@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from typing import NamedTuple, Protocol, cast
 
 from ..grammar import shown
 from ..options import ConnectionOptions
-from ..sansio.head import NO_PARAMS, Request, Response
+from ..sansio.head import RemoteAddress, Request, Response
 from ..sansio.http1 import (
     BadHead,
     HeadLimits,
@@ -157,15 +157,10 @@ class ServerOpening:
         self.abort()
         return None
 
-    def request(self, params: Mapping[str, str] = NO_PARAMS) -> Request:
-        """The request as users see it, which most openings need not make."""
-        info = cast(Channel, self._channel).info()
-        return Request(
-            cast(bytes, self.head),
-            secure=info.tls is not None,
-            remote_address=named(info.remote_address),
-            params=params,
-        )
+    @property
+    def peer(self) -> RemoteAddress:
+        """The address that the connection comes from."""
+        return None if self._channel is None else named(self._channel.info().remote_address)
 
     # -- what the channel tells
 
@@ -219,7 +214,8 @@ class ServerOpening:
             self._broken(error)
 
     def _broken(self, error: Exception) -> None:
-        logger.error("%r could not be answered", self.request(), exc_info=error)
+        request = Request(cast(bytes, self.head), remote_address=self.peer)
+        logger.error("%r could not be answered", request, exc_info=error)
         self.respond(Response(500, "internal error\n"))
 
     def lost(self, error: Exception | None) -> None:

@@ -33,13 +33,15 @@ class Request:
     Attributes:
         head: the bytes as they came, which `parse_request` has taken.
         secure: whether they came over TLS.
-        remote_address: of the peer.
+        remote_address: of the peer, or of the client that a trusted proxy speaks for.
+        forwarded_host: what such a proxy says that the client's `Host` was.
         params: what the patterns of the endpoint's path stand for.
     """
 
     head: bytes
     secure: bool = field(default=False, kw_only=True)
     remote_address: RemoteAddress = field(default=None, kw_only=True)
+    forwarded_host: str | None = field(default=None, kw_only=True)
     params: Mapping[str, str] = field(default_factory=lambda: NO_PARAMS, kw_only=True)
 
     @property
@@ -64,8 +66,8 @@ class Request:
 
     @property
     def host(self) -> str:
-        """What the `Host` header says, with the port if it has one; empty without the header."""
-        return self.headers.get("Host", "")
+        """What the client's `Host` header says, with the port if it has one; empty without the header."""
+        return self.forwarded_host or self.headers.get("Host", "")
 
     @property
     def path(self) -> str:

@@ -41,6 +41,7 @@ def refusal(
     loopback_only: bool,
     origins: tuple[str, ...],
     allowed_hosts: tuple[str, ...] | None,
+    forwarded_host: str | None = None,
 ) -> str | None:
     """Why a request must not open a WebSocket, as the text of a 403; None lets it in.
 
@@ -50,8 +51,9 @@ def refusal(
         loopback_only: whether the server listens on loopback addresses only.
         origins: to let in beside the server's own; "*" among them is any.
         allowed_hosts: what `Host` may name, with or without a port; None is anything.
+        forwarded_host: what a trusted proxy says that the client's `Host` was.
     """
-    host = _parse_host(headers.get_all("Host"))
+    host = _parse_host(headers.get_all("Host") if forwarded_host is None else (forwarded_host,))
     if host is None:
         return "the header Host is missing, doubled or malformed"
     if allowed_hosts is not None and not _is_listed_host(host, allowed_hosts):
