@@ -1,6 +1,7 @@
 """WebSockets for Python: client and server, event-based, strict."""
 
 from ._version import __version__ as __version__
+from .certificates import Certificate as Certificate
 from .client import Connecting as Connecting
 from .client import WebSocketClient as WebSocketClient
 from .client import connect as connect

@@ -79,7 +79,6 @@ class Arrivals:
         self._listeners: list[Listener] = []
         self._pauses = 0
         self._short = False  # of descriptors or memory, since the last client that was accepted
-        self._tls = None if options.ssl is None else TLS(options.ssl, server_side=True)
 
     def listen(self, sockets: Sequence[socket]) -> None:
         """Accept from these."""
@@ -118,7 +117,8 @@ class Arrivals:
             return
         opening = ServerOpening(self._reception, self._environment, self._options)
         self.openings[opening] = self._environment.wheel.clock()
-        opening.start(sock, self._tls)
+        context = self._options.tls_context
+        opening.start(sock, None if context is None else TLS(context, server_side=True))
         if verdict is Verdict.REFUSE:
             opening.respond(self._reception.too_fast())
         most = self._options.max_openings

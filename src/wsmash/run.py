@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
 
+from .certificates import Certificate
 from .client import WebSocketClient
 from .constants import CloseCode, State
 from .errors import ConnectionClosed, WebSocketError
@@ -20,12 +22,16 @@ except ImportError:
     new_event_loop = asyncio.SelectorEventLoop  # type: ignore[assignment]
 
 
+logger = logging.getLogger("wsmash")
+
+
 def run(server_or_client: WebSocketServer | WebSocketClient) -> None:
     """Start a server, or connect a client, and run until it is closed or SIGINT or SIGTERM comes.
 
     A client whose `close` callback connects it again runs on.
 
-    A signal shuts down gracefully, a second one aborts. uvloop is used where it
+    A signal shuts down gracefully, a second one aborts. At SIGHUP a server loads its
+    `Certificate` again. uvloop is used where it
     is installed.
 
     Raises:
@@ -50,7 +56,7 @@ def run(server_or_client: WebSocketServer | WebSocketClient) -> None:
 
 
 async def _serve(server: WebSocketServer) -> None:
-    with _signals(server.stop, server.abort):
+    with _signals(server.stop, server.abort), _reloading(server):
         try:
             await server.start()
         except Exception:
@@ -90,6 +96,32 @@ async def _failure_of(client: WebSocketClient) -> WebSocketError | None:
     except WebSocketError as error:
         return error
     return None
+
+
+@contextlib.contextmanager
+def _reloading(server: WebSocketServer) -> Iterator[None]:
+    """Load the server's certificate again at SIGHUP, if it has one that can be."""
+    number = getattr(signal, "SIGHUP", None)  # Windows has none
+    reloads = isinstance(server.get_options().ssl, Certificate)
+    if number is None or not reloads or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def reload() -> None:
+        try:
+            server.reload_certificates()
+        except OSError as error:
+            # Its text says all: a traceback would lead into the standard library.
+            logger.error("the certificate in use stays: %s", error)  # noqa: TRY400
+
+    loop = asyncio.get_running_loop()
+    before = signal.getsignal(number)
+    loop.add_signal_handler(number, reload)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(number)
+        signal.signal(number, before)
 
 
 @contextlib.contextmanager

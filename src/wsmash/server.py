@@ -9,6 +9,7 @@ from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, overload
 
+from .certificates import Certificate
 from .codecs import Message
 from .constants import CloseCode
 from .endpoint import ConnectionEvent, Endpoint, Filter, ServerConnection
@@ -224,6 +225,19 @@ class WebSocketServer(Emitter):
         if isinstance(error, Exception):
             self._fail(error, reported=True)
         connection._fail(CloseCode.INTERNAL_ERROR, "internal error", None, logged=True)
+
+    def reload_certificates(self) -> None:
+        """Load the files of `ssl=Certificate(...)` again: connections that are accepted from now on get them.
+
+        It happens by itself when they change. It reads them at the call.
+
+        Raises:
+            OSError: they cannot be loaded (`ssl.SSLError` among it); the certificate in use stays.
+            InvalidState: the server has no `Certificate`.
+        """
+        if not isinstance(self._options.ssl, Certificate):
+            raise InvalidState("there is nothing to load again: the server was not made with ssl=Certificate(...)")
+        self._options.ssl.reload()
 
     # -- sending to all
 

@@ -10,6 +10,7 @@ from socket import AF_UNIX, socket
 from typing import Any
 
 from .arrivals import Arrivals
+from .certificates import Certificate
 from .connections import Connections
 from .endpoint import Endpoint, ServerConnection
 from .listening import close_all, is_loopback_only, open_sockets, remove_unix
@@ -68,6 +69,7 @@ class Serving:
         self._sockets: list[socket] = []
         self._reception: Reception | None = None
         self._arrivals: Arrivals | None = None
+        self._watching: asyncio.Task[None] | None = None  # a certificate's files
         self._stoppers: set[asyncio.Task[Any]] = set()  # callbacks that stop the server: it does not wait for them
         self._another: asyncio.Future[None] | None = None  # one more of them
         self._gone: asyncio.Future[None] | None = None  # of a stop that waits for the last connection
@@ -100,11 +102,15 @@ class Serving:
         self._arrivals = Arrivals(self.environment, options, self._counters, reception, self._check_gone)
         reception.opening_ended = self._arrivals.ended
         self._arrivals.listen(sockets)
+        if isinstance(options.ssl, Certificate):
+            self._watching = self.environment.run(options.ssl.watch())
 
     # -- stopping
 
     def refuse(self) -> None:
         """Accept no more; who has connected and said nothing yet has a moment to do so, and gets a 503."""
+        if self._watching is not None:
+            self._watching.cancel()
         if self._reception is not None:
             self._reception.closed = True
         if self._arrivals is not None:

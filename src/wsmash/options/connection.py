@@ -55,7 +55,8 @@ class ConnectionOptions:
             `msgspec.Struct` or any other type that msgspec validates.
         invalid_message: what a message that is not of `message_type` gets: an
             "error" event, or a close with 1007 or 1008.
-        ssl: the TLS context.
+        ssl: the TLS context. A server also takes a `Certificate`, which is loaded again
+            when its files change.
     """
 
     open_timeout: float | None = 10
@@ -99,6 +100,9 @@ class ConnectionOptions:
         check_choice("invalid_message", self.invalid_message, ("error", 1007, 1008))
         if self.compression is not None and not isinstance(self.compression, Deflate):
             check_choice("compression", self.compression, ("deflate", None))
+        self._check_ssl()
+
+    def _check_ssl(self) -> None:
         if self.ssl is not None and not isinstance(self.ssl, tls.SSLContext):
             raise TypeError(f"ssl must be an ssl.SSLContext or None, not {self.ssl!r}")
 

@@ -10,6 +10,7 @@ from socket import socket
 from types import NoneType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from ..certificates import Certificate
 from .checks import (
     check_bool,
     check_choice,
@@ -90,6 +91,8 @@ class ServerOptions(ConnectionOptions):
     reuse_port: bool = False
     backlog: int = 1024
 
+    ssl: tls.SSLContext | Certificate | None = None  # type: ignore[assignment]
+
     _SECRET: ClassVar[frozenset[str]] = frozenset({"ssl"})
 
     def __post_init__(self) -> None:
@@ -123,8 +126,6 @@ class ServerOptions(ConnectionOptions):
             raise ValueError("unix and sock are two places to listen: give one of them")
         check_type("static", self.static, (str, PathLike, Mapping, NoneType), "a folder, folders by prefix or None")
         check_bool("reuse_port", self.reuse_port)
-        if self.ssl is not None and self.ssl.protocol == tls.PROTOCOL_TLS_CLIENT:
-            raise ValueError("ssl must be a context for a server, and is one for clients (PROTOCOL_TLS_CLIENT)")
         object.__setattr__(self, "protocols", check_protocols(self.protocols))
         object.__setattr__(self, "trusted_proxies", strings("trusted_proxies", self.trusted_proxies))
         check_each("trusted_proxies", self.trusted_proxies, is_proxy, "addresses, networks or 'unix'")
@@ -134,3 +135,16 @@ class ServerOptions(ConnectionOptions):
         if self.allowed_hosts is not None:
             object.__setattr__(self, "allowed_hosts", strings("allowed_hosts", self.allowed_hosts))
             check_each("allowed_hosts", self.allowed_hosts, is_host, "such as 'example.com' or 'example.com:8080'")
+
+    def _check_ssl(self) -> None:
+        if isinstance(self.ssl, Certificate):
+            return
+        if self.ssl is not None and not isinstance(self.ssl, tls.SSLContext):
+            raise TypeError(f"ssl must be an ssl.SSLContext, a wsmash.Certificate or None, not {self.ssl!r}")
+        if self.ssl is not None and self.ssl.protocol == tls.PROTOCOL_TLS_CLIENT:
+            raise ValueError("ssl must be a context for a server, and is one for clients (PROTOCOL_TLS_CLIENT)")
+
+    @property
+    def tls_context(self) -> tls.SSLContext | None:
+        """What the next connection is secured with."""
+        return self.ssl.context if isinstance(self.ssl, Certificate) else self.ssl
