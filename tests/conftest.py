@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-pytest_plugins = ["fixtures.codec"]
+pytest_plugins = ["fixtures.attempts", "fixtures.codec"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

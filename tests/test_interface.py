@@ -74,7 +74,8 @@ def test_the_constants_have_the_document_s_names_and_values() -> None:
 
 def test_the_events_are_the_document_s() -> None:
     """Names and fields of the events, on clients and on servers."""
-    assert wsmash.WebSocketClient.EVENTS == ("open", "message", "close", "error")
+    assert wsmash.ServerConnection.EVENTS == ("open", "message", "close", "error")
+    assert wsmash.WebSocketClient.EVENTS == ("open", "message", "close", "error", "reconnecting", "dropped")
     assert wsmash.WebSocketServer.EVENTS == ("connection", "close", "error")
     for event, field in [
         (wsmash.MessageEvent, "data"),

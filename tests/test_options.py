@@ -45,6 +45,8 @@ CLIENT = COMMON | {
     "auth": None,
     "unix": None,
     "max_redirects": 10,
+    "reconnect": False,
+    "offline_queue": None,
 }
 SERVER = COMMON | {
     "max_message_size": MIB,
@@ -282,6 +284,11 @@ def test_wrong_for_a_server(options: dict[str, Any], error: type[Exception], tex
         ({"max_redirects": -1}, ValueError, "at least 0"),
         ({"max_redirects": None}, TypeError, "max_redirects"),
         ({"max_redirects": True}, TypeError, "max_redirects"),
+        ({"reconnect": None}, TypeError, "a policy with a method delay(outage), not None"),
+        ({"reconnect": 5}, TypeError, "reconnect must be True, False or a policy"),
+        ({"offline_queue": 0}, ValueError, "offline_queue must be at least 1"),
+        ({"offline_queue": True}, TypeError, "offline_queue must be an int"),
+        ({"offline_queue": 1.5}, TypeError, "offline_queue"),
     ],
 )
 def test_wrong_for_a_client(options: dict[str, Any], error: type[Exception], text: str) -> None:
@@ -321,6 +328,28 @@ def test_wrong_deflate(options: dict[str, Any]) -> None:
         wsmash.Deflate(**options)
     name, value = next(iter(options.items()))
     assert name in str(caught.value) and repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "bounds", [{"max_messages": 0}, {"max_messages": None}, {"max_bytes": 0}, {"max_age": 0}, {"max_age": "1"}]
+)
+def test_wrong_bounds_of_an_offline_queue(bounds: dict[str, Any]) -> None:
+    """Bytes and age may be without bound, the number of messages may not."""
+    wsmash.OfflineQueue(max_bytes=None, max_age=None)
+    with pytest.raises((ValueError, TypeError), match=next(iter(bounds))):
+        wsmash.OfflineQueue(**bounds)
+
+
+def test_what_a_client_makes_of_reconnect_and_offline_queue() -> None:
+    """True and a number stand for the policy and the queue with their defaults."""
+    policy, bounds = wsmash.Reconnect(max_attempts=3), wsmash.OfflineQueue(max_age=1)
+    assert client().reconnect_policy is None and client().offline_bounds is None
+    assert client(reconnect=True).reconnect_policy == wsmash.Reconnect()
+    assert client(reconnect=policy).reconnect_policy is policy
+    assert client(offline_queue=7).offline_bounds == wsmash.OfflineQueue(max_messages=7)
+    assert client(offline_queue=bounds).offline_bounds is bounds
+    assert (wsmash.OfflineQueue().max_messages, wsmash.OfflineQueue().max_bytes) == (1000, MIB)
+    assert wsmash.OfflineQueue().max_age == 300
 
 
 def test_right_values() -> None:

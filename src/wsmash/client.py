@@ -13,10 +13,10 @@ from .attempt import Attempt, encode_opening
 from .constants import CloseCode, Role, State
 from .errors import ConnectionClosed, InvalidState, WebSocketError
 from .options import ClientOptions
+from .reconnect import ReconnectingConnection
 from .runtime.actions import DONE, Action, Pending
-from .runtime.connection import WebSocketConnection
 from .runtime.environment import current_environment
-from .runtime.owner import Counters, Owner
+from .runtime.owner import Owner
 from .sansio.handshake import Agreement
 from .sansio.head import Request, Response
 from .sansio.http1 import ParsedHead
@@ -28,7 +28,7 @@ from .transports.base import Channel
 logger = logging.getLogger("wsmash")
 
 
-class WebSocketClient(WebSocketConnection):
+class WebSocketClient(ReconnectingConnection):
     """A client of one server. Its parameters are those of `ClientOptions`.
 
     ```python no-run
@@ -42,16 +42,12 @@ class WebSocketClient(WebSocketConnection):
         ValueError, TypeError: an option is not what it may be.
     """
 
-    __slots__ = ("_answer", "_attempt", "_connecting", "_dialling", "_patient", "counters", "options")
+    __slots__ = ("_answer", "_attempt", "_patient")
 
     @takes(ClientOptions)
     def __init__(self, options: ClientOptions) -> None:
-        super().__init__()
-        self.options = options
-        self.counters = Counters()
+        super().__init__(options)
         self._attempt: Attempt | None = None
-        self._dialling: asyncio.Task[None] | None = None
-        self._connecting: Pending[None] | None = None
         self._patient = False
         self._answer: ParsedHead | None = None
         encode_opening(options, options.address, key="")  # what cannot be sent is the caller's mistake, and raised here
@@ -63,38 +59,48 @@ class WebSocketClient(WebSocketConnection):
 
         Returns:
             An awaitable that ends once the connection is open and the `open`
-            callbacks were called. Cancelling it abandons the attempt.
+            callbacks were called. Cancelling it abandons the attempt, and with
+            `reconnect` those that would follow.
 
         Raises:
             RuntimeError: no event loop is running, or the client belongs to another.
             InvalidState: the connection is closing.
 
         When awaited it raises `ConnectError`, `OpenTimeout` or `HandshakeError`;
-        these also fire `error`, then `close` with 1006.
+        these also fire `error`, then `close` with 1006. With `reconnect` it does so
+        only where connecting again is no use, and until then goes on.
         """
         environment = current_environment("connect()")
         if hasattr(self, "_owner") and self._owner.environment is not environment:
             raise RuntimeError("this client belongs to the event loop of its first connect()")
-        if self._context is not None:
-            if self._connecting is None or self._life not in (Life.CONNECTING, Life.OPEN):
+        if self._context is not None and self._connecting is not None:
+            if self._life is Life.OPEN or (self._life is Life.CONNECTING and not self._connecting.done()):
+                return self._connecting
+            if not self._lasts:
                 raise InvalidState("the connection is closing: wait_closed() before you connect again")
+            if self._connecting.done():  # it was open before this outage
+                self._connecting = Pending(environment.loop.create_future(), on_cancel=self.close)
             return self._connecting
         self._reset()
         self._answer = None
         self._owner = Owner(environment, self.options, Role.CLIENT, self.counters, patient=self._patient)
         self._context = copy_context()
-        outcome: asyncio.Future[None] = environment.loop.create_future()
-        self._connecting = Pending(outcome, on_cancel=self.close)
-        self._attempt = Attempt(self.options, environment)
-        self._dialling = environment.run(self._dial(self._attempt, outcome))
+        self._connecting = Pending(environment.loop.create_future(), on_cancel=self.close)
+        self._begin()
+        self._attempt_again()
         return self._connecting
 
-    async def _dial(self, attempt: Attempt, outcome: asyncio.Future[None]) -> None:
+    def _attempt_again(self) -> None:
+        environment = self._owner.environment
+        self._attempt = Attempt(self.options, environment)
+        self._dialling = environment.run(self._dial(self._attempt))
+
+    async def _dial(self, attempt: Attempt) -> None:
         """Carry the attempt out; every way that it can fail ends in `_failed`."""
         try:
             await attempt.run(self._accepted)
         except WebSocketError as error:
-            self._failed(outcome, error)
+            self._failed(error)
 
     def _accepted(self, channel: Channel, head: ParsedHead, agreement: Agreement, rest: bytes) -> None:
         """The server has said yes."""
@@ -109,39 +115,38 @@ class WebSocketClient(WebSocketConnection):
         channel.upgrade(self, Role.CLIENT, self._owner.limits, compression, rest)
         self._opened(channel, agreement.subprotocol)
         self._start_callbacks(self._open_stage())
-        self._owner.environment.loop.call_soon(self._settle_connect)
+        self._owner.environment.loop.call_soon(self._settle_connect, self._connecting)
 
-    def _settle_connect(self) -> None:
-        if self._connecting is not None and not self._connecting.future.done():
-            self._connecting.future.set_result(None)
+    def _settle_connect(self, connecting: Pending[None] | None) -> None:
+        if connecting is not None and not connecting.done():
+            connecting.future.set_result(None)
 
-    def _failed(self, outcome: asyncio.Future[None], error: WebSocketError) -> None:
+    def _failed(self, error: WebSocketError) -> None:
         """The attempt came to nothing: `error`, then `close`, and the exception for who awaits it."""
         self._dialling = None
-        heard, action = self._on_error is not None, self._connecting
-        self._fire_error(error)
-        loop = self._owner.environment.loop
-        loop.call_soon(self.lost, error)
-
-        def tell() -> None:
-            # After the events, so that who awaits `connect` finds the client closed and may connect it again.
-            if not outcome.done():
-                outcome.set_exception(error)
-            if not heard and action is not None and not action.awaited:
-                logger.error("%s: %s", self, error)
-
-        loop.call_soon(tell)
+        ended = self._outlast(error)
+        if ended is None:
+            return
+        heard = self._on_error is not None
+        self._fire_error(ended)
+        self._owner.environment.loop.call_soon(self.lost, ended)
+        self._tell_soon(ended, heard=heard)
 
     def _abandon(self) -> Action[None]:
         """`close` while connecting: no `error`, and who awaits `connect` gets `ConnectionClosed`."""
         if self._context is None or self._connecting is None or self._life is not Life.CONNECTING:
             return DONE
         self._owner.environment.check_thread("close")
-        if self._dialling is None:
+        self._leave()
+        waited = self._outages is not None and self._outages.stop()
+        if self._dialling is not None:
+            self._dialling.cancel()
+        elif not waited:
             return Pending(self._wait_for(0))  # it has failed, and its events are on their way
-        self._dialling.cancel()
         closing = self._need_closing()
-        closing.why = "closed before it was open"
+        again = self._outages is not None and self._outages.count
+        closing.why = "closed during an outage" if again else "closed before it was open"
+        self._discard()
         outcome = self._connecting.future
         if not outcome.done():
             outcome.set_exception(closing.exception())
@@ -153,6 +158,7 @@ class WebSocketClient(WebSocketConnection):
     def abort(self) -> None:
         """Drop the connection, or the attempt, as it is: `close` fires with 1006."""
         if self._channel is not None:
+            self._last_no_more()
             self._channel.abort()
         else:
             self._abandon()

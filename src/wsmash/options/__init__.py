@@ -14,4 +14,8 @@ from .connection import KIB as KIB
 from .connection import MIB as MIB
 from .connection import ConnectionOptions as ConnectionOptions
 from .connection import Limits as Limits
+from .offline import OfflineQueue as OfflineQueue
+from .reconnect import Outage as Outage
+from .reconnect import Reconnect as Reconnect
+from .reconnect import ReconnectPolicy as ReconnectPolicy
 from .server import ServerOptions as ServerOptions

@@ -14,6 +14,8 @@ from ..urls import WebSocketURL, parse_url
 from .checks import check_int, check_protocols, check_type
 from .compression import Deflate
 from .connection import MIB, ConnectionOptions, SlowConsumerPolicy
+from .offline import OfflineQueue
+from .reconnect import Reconnect, ReconnectPolicy
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -28,6 +30,10 @@ class ClientOptions(ConnectionOptions):
         auth: `(user, password)` for Basic credentials, or a str for a Bearer token.
         unix: the path of a Unix socket to dial in place of the URL's host.
         max_redirects: how many redirects may follow one another; 0 follows none.
+        reconnect: whether to connect again after an outage, or the policy that decides: a
+            `Reconnect` or any other `ReconnectPolicy`.
+        offline_queue: how many messages to keep that are sent while there is no connection, or
+            an `OfflineQueue`; None keeps none.
     """
 
     url: str
@@ -37,6 +43,8 @@ class ClientOptions(ConnectionOptions):
     auth: tuple[str, str] | str | None = field(default=None, kw_only=True)
     unix: str | PathLike[str] | None = field(default=None, kw_only=True)
     max_redirects: int = field(default=10, kw_only=True)
+    reconnect: bool | ReconnectPolicy = field(default=False, kw_only=True)
+    offline_queue: int | OfflineQueue | None = field(default=None, kw_only=True)
     max_message_size: int | None = field(default=16 * MIB, kw_only=True)
     max_fragments: int | None = field(default=65_536, kw_only=True)
     slow_consumer: SlowConsumerPolicy = field(default="raise", kw_only=True)
@@ -64,8 +72,27 @@ class ClientOptions(ConnectionOptions):
             check_type(f"cookie {name!r}", value, (str,), "a str", shows=False)
         check_type("unix", self.unix, (str, PathLike, NoneType), "a path or None")
         check_int("max_redirects", self.max_redirects, 0)
+        if not isinstance(self.reconnect, bool) and not callable(getattr(self.reconnect, "delay", None)):
+            raise TypeError(
+                f"reconnect must be True, False or a policy with a method delay(outage), not {self.reconnect!r:.75}"
+            )
+        if self.offline_queue is not None and not isinstance(self.offline_queue, OfflineQueue):
+            check_int("offline_queue", self.offline_queue, 1)
 
     @property
     def address(self) -> WebSocketURL:
         """The URL in its parts."""
         return parse_url(self.url)
+
+    @property
+    def reconnect_policy(self) -> ReconnectPolicy | None:
+        """What decides on an outage; None where the first one is the end."""
+        if isinstance(self.reconnect, bool):
+            return Reconnect() if self.reconnect else None
+        return self.reconnect
+
+    @property
+    def offline_bounds(self) -> OfflineQueue | None:
+        """The bounds of the offline queue; None where there is none."""
+        found = self.offline_queue
+        return OfflineQueue(max_messages=found) if isinstance(found, int) else found

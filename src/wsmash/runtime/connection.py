@@ -137,8 +137,10 @@ class WebSocketConnection(Lifecycle, ABC):
         opcode, payload = encode_message(data)
         if key is not None and not isinstance(key, str):
             raise TypeError(f"the key of a message is a str, not {key!r:.75}")
-        if self._life is not Life.OPEN:
-            self._check_open()
+        if self._life is not Life.OPEN or self._congested:
+            held = self._hold(opcode, payload, key, compress)
+            if held is not None:
+                return held
         self._owner.environment.check_thread("send")
         if self._congested and key is not None and self._owner.options.slow_consumer == "conflate":
             if self._need_outbox().conflate(key, opcode, bytes(payload)):
@@ -149,6 +151,11 @@ class WebSocketConnection(Lifecycle, ABC):
             refused(self)
             return DONE
         return self._need_outbox().room() if self._congested else DONE
+
+    def _hold(self, opcode: int, payload: bytes, key: str | None, compress: bool) -> Action[None] | None:
+        """What cannot be sent at once: None where it can, after all; a client may have a queue for it."""
+        self._check_open()
+        return None
 
     def _sent_above_high_water(self) -> Action[None]:
         """What the engine's short way of `send` comes back with, where the peer does not keep up."""
@@ -231,7 +238,7 @@ class WebSocketConnection(Lifecycle, ABC):
         if self._on_message is not None or (self._inbox is not None and self._inbox.delivers):
             raise RuntimeError("this connection has a message callback: its messages cannot be taken by recv too")
         if self._inbox is None:
-            if self._life is Life.CONNECTING:
+            if self._life is Life.CONNECTING and not self._lasts:
                 raise InvalidState("recv needs an open connection: await connect() first")
             if self._life is Life.LOST:
                 raise self._closed_error()

@@ -34,7 +34,8 @@ logger = logging.getLogger("wsmash")
 
 INBOX = 1
 OUTPUT = 2
-"""Why reading pauses."""
+START = 4
+"""Why reading pauses: the last one, until the callbacks that begin a connection have been called."""
 
 
 class Core(Emitter):
@@ -76,17 +77,22 @@ class Core(Emitter):
         self._on_error: Stored = None
         self._context: Context | None = None  # that of the callbacks, from connect or start to the close event
         self._state: dict[Any, Any] | None = None
+        self._opening = 0  # open and connection callbacks that are running
+        self.tick = -1
         self._reset()
 
     def _reset(self) -> None:
         """As before the first byte; a client's second `connect` starts here too."""
+        self._closed: list[asyncio.Future[None]] | None = None  # who waits for the socket's end, then for the event's
+        self._inbox: Inbox | None = None
+        self._renew()
+
+    def _renew(self) -> None:
+        """Forget the transport and what belongs to it; those who wait, for messages and for the end, go on waiting."""
         self._life = Life.CONNECTING
         self._channel: Channel | None = None
         self._closing: Closing | None = None
-        self._closed: list[asyncio.Future[None]] | None = None  # who waits for the socket's end, then for the event's
         self._congested = False  # the peer does not keep up
-        self._opening = 0  # open and connection callbacks that are running
-        self._inbox: Inbox | None = None
         self._outbox: Outbox | None = None
         self._pings: Pings | None = None
         self._bucket: TokenBucket | None = None
@@ -96,7 +102,6 @@ class Core(Emitter):
         self._latency: float | None = None
         self._subprotocol: str | None = None
         self._id: str | None = None
-        self.tick = -1
 
     @property
     def _me(self) -> WebSocketConnection:
@@ -108,6 +113,11 @@ class Core(Emitter):
         return ""
 
     # -- state
+
+    @property
+    def _lasts(self) -> bool:
+        """Whether the loss of the transport is not the end."""
+        return False
 
     def get_state(self) -> State:
         """CONNECTING, OPEN, CLOSING or CLOSED, as the browser's `readyState`."""
@@ -150,11 +160,13 @@ class Core(Emitter):
             self._outbox = Outbox(self._me)
         return self._outbox
 
-    def _ping(self, payload: bytes = b"", answered: asyncio.Future[float] | None = None) -> None:
+    def _ping(
+        self, payload: bytes = b"", answered: asyncio.Future[float] | None = None, *, bounded: bool = True
+    ) -> None:
         if self._pings is None:
             self._pings = Pings()
         payload = payload or os.urandom(8)
-        self._pings.sent(payload, self._owner.environment.loop.time(), answered)
+        self._pings.sent(payload, self._owner.environment.loop.time(), answered, bounded=bounded)
         self._put(Opcode.PING, payload)
 
     def _congest(self) -> None:

@@ -34,6 +34,7 @@ class Ending(Core):
         if self._life is Life.LOST:
             return DONE
         self._owner.environment.check_thread("close")
+        self._leave()
         if self._life is Life.OPEN:
             if self._outbox is not None:
                 self._outbox.flush()
@@ -46,8 +47,12 @@ class Ending(Core):
         """`close` before the connection is open; a client gives up its attempt."""
         return DONE
 
+    def _leave(self) -> None:
+        """The user closes: a client does not connect again."""
+
     def _receive_close(self, code: int, reason: str) -> None:
         closing = self._need_closing()
+        closing.by_peer = self._life is Life.OPEN
         closing.received = code, reason
         self._life = advance(self._life, Signal.RECEIVE_CLOSE)
         if self._life is Life.CLOSE_RECEIVED:
@@ -71,7 +76,15 @@ class Ending(Core):
         if self._channel is not None:
             self._channel.close()
         if error is not None:
-            self._fire_error(error)
+            self._blame(error)
+
+    def _blame(self, error: Exception) -> None:
+        """The connection was failed for this; a client that connects again tells so with that."""
+        self._fire_error(error)
+
+    def _desert(self) -> None:
+        """The task that takes the messages was cancelled from outside: the connection must not stay open."""
+        self._fail(CloseCode.INTERNAL_ERROR, "internal error", None)
 
     def _send_close(self, code: int | None, reason: str, signal: Signal) -> None:
         closing = self._need_closing()
@@ -124,6 +137,11 @@ class Ending(Core):
 
     def lost(self, error: Exception | None) -> None:
         """The transport is gone."""
+        self._release(error)
+        self._finish()
+
+    def _release(self, error: Exception | None) -> None:
+        """Let go of the transport, and end the waiting for what only it could have brought."""
         closing = self._need_closing()
         if not closing.why:
             closing.why = str(error) if error is not None else "the peer went away without a close frame"
@@ -136,6 +154,9 @@ class Ending(Core):
             self._outbox, self._congested = None, False  # it holds the connection: a cycle
         if self._pings is not None:
             self._pings.end(self._closed_error())
+
+    def _finish(self) -> None:
+        """Nothing follows but what was received before, and the close event."""
         if self._closed is not None:
             self._settle(0)
         if self._inbox is None or not self._inbox.end():

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary, ref
 from ..transports.base import Driver
 from ..transports.choice import make_driver
 from .deadlines import Wheel
+from .wakeup import Wakeups
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ class Environment:
         loop: the loop.
         thread: the identifier of the thread that it runs in.
         wheel: its deadlines.
+        wakeups: tells who asks when the machine was suspended.
         driver: what carries its sockets.
     """
 
@@ -31,6 +33,7 @@ class Environment:
         self.loop = loop
         self.thread = threading.get_ident()
         self.wheel = Wheel(loop)
+        self.wakeups = Wakeups(self.wheel)
         self.driver = driver or make_driver(loop)
 
     def check_thread(self, action: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
 from .. import codecs
 from ..errors import ClosePair
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .connection import WebSocketConnection
 
 T = TypeVar("T")
+
+DropReason = Literal["expired", "closed", "conflated", "unconfirmed"]
 
 _SHOWN = 75  # characters of a message in a repr
 
@@ -47,9 +49,19 @@ class Event(Immutable):
 
 
 class OpenEvent(Event):
-    """The connection is open."""
+    """The connection is open.
 
-    __slots__ = ()
+    Attributes:
+        reconnected: whether it is the same client's next connection, after an outage.
+    """
+
+    __slots__ = ("reconnected",)
+
+    reconnected: bool
+
+    def __init__(self, client: WebSocketConnection, reconnected: bool = False) -> None:
+        super().__init__(client)
+        set_once(self, "reconnected", reconnected)
 
 
 class MessageEvent(Event):
@@ -120,6 +132,54 @@ class CloseEvent(Event):
     def was_clean(self) -> bool:
         """Whether a close frame was both sent and received."""
         return self.sent is not None and self.received is not None
+
+
+class ReconnectingEvent(Event):
+    """The connection was lost, or an attempt to connect has failed, and the client will connect again.
+
+    Attributes:
+        attempt: which retry is next: 1 for the first one since the connection was last healthy.
+        delay: seconds until then.
+        error: what ended the attempt or the connection; `ConnectionClosed` where it was lost or closed.
+        code, reason: as those of a `CloseEvent`.
+    """
+
+    __slots__ = ("attempt", "code", "delay", "error", "reason")
+
+    attempt: int
+    delay: float
+    error: Exception
+    code: int
+    reason: str
+
+    def __init__(
+        self, client: WebSocketConnection, attempt: int, delay: float, error: Exception, code: int, reason: str
+    ) -> None:
+        super().__init__(client)
+        given = {"attempt": attempt, "delay": delay, "error": error, "code": code, "reason": reason}
+        for name, value in given.items():
+            set_once(self, name, value)
+
+
+class DroppedEvent(Event):
+    """A message that the offline queue had accepted is not sent, or not known to have arrived.
+
+    Attributes:
+        data: the message: a str if it was to be text, JSON among it, bytes if binary.
+        reason: "expired" (no connection within `max_age`), "closed" (none until the client's end), "conflated"
+            (a newer one of its key took its place), or "unconfirmed": it was sent, and the connection
+            lost before the server was known to have it. It is never sent twice.
+    """
+
+    __slots__ = ("data", "reason")
+
+    data: str | bytes
+    reason: DropReason
+
+    def __init__(self, client: WebSocketConnection, data: str | bytes, reason: DropReason) -> None:
+        super().__init__(client)
+        set_once(self, "data", data)
+        set_once(self, "reason", reason)
 
 
 class ErrorEvent(Event):

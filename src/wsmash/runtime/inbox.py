@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
-from ..constants import MAX_QUEUE_BYTES, CloseCode
+from ..constants import MAX_QUEUE_BYTES
 from .delivery import call_each, finish
 from .emitter import Callback, as_tuple
 from .events import MessageEvent
@@ -147,9 +147,8 @@ class Inbox:
                 if event is not None:
                     await call_each(callbacks, event, failed)
         except asyncio.CancelledError:
-            # Cancelled from outside: a connection whose messages nobody takes any more must not stay open.
             self.clear()
-            connection._fail(CloseCode.INTERNAL_ERROR, "internal error", None)
+            connection._desert()
             raise
         finally:
             self._task = None

@@ -65,6 +65,10 @@ class Lifecycle(Ending):
                 # The task takes its first step before this call comes.
                 self._owner.environment.loop.call_soon(self._start_callbacks, *stages[at:])
                 return
+        self._begun()
+
+    def _begun(self) -> None:
+        """The callbacks that begin the connection have been called: messages may come."""
         if self._channel is not None and not self._pauses:
             self._channel.resume_reading()
 

@@ -32,8 +32,10 @@ class Pings:
         """Whether a ping that nobody waits for, one of the keepalive's, is unanswered."""
         return self._probe is not None
 
-    def sent(self, payload: bytes, now: float, answered: asyncio.Future[float] | None = None) -> None:
-        """A ping went out; `answered` is to get the seconds that its round trip takes.
+    def sent(
+        self, payload: bytes, now: float, answered: asyncio.Future[float] | None = None, *, bounded: bool = True
+    ) -> None:
+        """A ping went out; `answered` is to get the seconds that its round trip takes. Our own are not bounded: few.
 
         Of pings that nobody waits for only the newest is kept: a peer that lives
         but never answers must not make the list grow.
@@ -45,7 +47,7 @@ class Pings:
             self._waiting = [each for each in self._waiting if each.answered is not None]
             self._probe = payload
         else:
-            if len(self._waiting) - self.probing >= MAX_UNANSWERED:
+            if bounded and len(self._waiting) - self.probing >= MAX_UNANSWERED:
                 raise InvalidState(f"{MAX_UNANSWERED} pings wait for their pong, and no more may: await them")
             self._users[payload] = self._users.get(payload, 0) + 1
         self._waiting.append(_Ping(payload, now, answered))

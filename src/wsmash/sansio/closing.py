@@ -11,15 +11,17 @@ class Closing:
 
     Attributes:
         sent, received: the frames as `(code, reason)`, or None.
+        by_peer: whether the peer's frame came before ours was sent; otherwise it is an echo.
         why: our own account, for a connection that ends without a frame received.
         deadline: when the transport is dropped, as the loop's clock tells it.
     """
 
-    __slots__ = ("deadline", "received", "sent", "why")
+    __slots__ = ("by_peer", "deadline", "received", "sent", "why")
 
     def __init__(self) -> None:
         self.sent: ClosePair | None = None
         self.received: ClosePair | None = None
+        self.by_peer = False
         self.why = ""
         self.deadline: float | None = None
 
