@@ -9,6 +9,7 @@ The first line written is the port. After that each line read is a command, in
 JSON, and each line written its answer:
 
 * `["state"]`: what the process holds; see `state`.
+* `["seen"]`: what its application has seen; see `hostile.works.Seen`.
 * `["limit", N]`: no more than so many descriptors.
 * `["close", CODE]`: close all connections.
 * `["send", TEXT]`: to all connections.
@@ -34,8 +35,14 @@ import wsmash
 from hostile.works import Seen
 from wsmash.runtime.environment import current_environment
 
+LOOKUPS = ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr", "socket.getnameinfo")
+"""What may take its time on the loop (the last two are what `socket.getfqdn` does); Python tells its auditors."""
+
 OURS = ("ServerConnection", "ServerOpening", "Channel", "SocketChannel")
 """Types of which the state tells how many there are."""
+
+
+_lookups: list[str] = []
 
 
 def make_server(setting: dict[str, Any]) -> tuple[wsmash.WebSocketServer, Seen]:
@@ -72,6 +79,7 @@ def state(server: wsmash.WebSocketServer, seen: Seen) -> dict[str, Any]:
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "objects": len(objects),
         "blocks": sys.getallocatedblocks(),
+        "lookups": list(_lookups),
         "counters": dataclasses.asdict(server.counters),
         "seen": dataclasses.asdict(seen),
     }
@@ -81,6 +89,8 @@ def act(server: wsmash.WebSocketServer, seen: Seen, name: str, *arguments: Any) 
     """Do what a command says."""
     if name == "state":
         return state(server, seen)
+    if name == "seen":
+        return dataclasses.asdict(seen)
     if name == "limit":
         resource.setrlimit(resource.RLIMIT_NOFILE, (arguments[0], resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     elif name == "close":
@@ -100,10 +110,11 @@ async def main() -> None:
         stream=sys.stderr, level=setting.get("level", "INFO"), format="%(levelname)s %(name)s: %(message)s"
     )
     loop = asyncio.get_running_loop()
-    commands = asyncio.StreamReader()
+    commands = asyncio.StreamReader(limit=1 << 26)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     server, seen = make_server(setting)
     async with server:
+        sys.addaudithook(lambda event, _: _lookups.append(event) if event in LOOKUPS else None)
         print(server.port, flush=True)
         while line := await commands.readline():
             command = json.loads(line)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import wsmash
 
-MOST = 1000
+LAST = 10
 """Ends that are remembered."""
 
 
@@ -22,7 +23,8 @@ class Seen:
         messages: `message` events.
         characters: bytes or characters in them.
         last: what the last one was, cut.
-        closed: code, reason and cleanness of each `close` event.
+        ends: `close` events.
+        closed: code, reason and cleanness of the last of them.
         errors: the text of each `error` event.
     """
 
@@ -30,6 +32,7 @@ class Seen:
     messages: int = 0
     characters: int = 0
     last: str = ""
+    ends: int = 0
     closed: list[tuple[int, str, bool]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
@@ -46,8 +49,8 @@ class Seen:
         self.last = repr(data[:100])
 
     def _close(self, event: wsmash.CloseEvent) -> None:
-        if len(self.closed) < MOST:
-            self.closed.append((event.code, event.reason, event.was_clean))
+        self.ends += 1
+        self.closed = [*self.closed[1 - LAST :], (event.code, event.reason, event.was_clean)]
 
 
 def echo(server: wsmash.WebSocketServer, seen: Seen) -> None:
@@ -95,8 +98,8 @@ def fail(server: wsmash.WebSocketServer, seen: Seen) -> None:
             raise ValueError(f"a secret: {event.data!r:.50}")
 
 
-def stuck(server: wsmash.WebSocketServer, seen: Seen) -> None:
-    """Never come back from the first message."""
+def slow(server: wsmash.WebSocketServer, seen: Seen) -> None:
+    """Take a moment for each message."""
 
     @server.on("connection")
     def connected(event: wsmash.ConnectionEvent) -> None:
@@ -105,7 +108,7 @@ def stuck(server: wsmash.WebSocketServer, seen: Seen) -> None:
         @event.client.on("message")
         async def received(event: wsmash.MessageEvent) -> None:
             seen.message(event.data)
-            await asyncio.Event().wait()
+            await asyncio.sleep(0.05)
 
 
 def leak(server: wsmash.WebSocketServer, seen: Seen) -> None:
@@ -116,3 +119,17 @@ def leak(server: wsmash.WebSocketServer, seen: Seen) -> None:
     def connected(event: wsmash.ConnectionEvent) -> None:
         kept.append(socket.socket())
         print("Traceback (most recent call last)", file=sys.stderr)
+
+
+def fragments(server: wsmash.WebSocketServer, seen: Seen) -> None:
+    """Begin a message and go on with it for ever."""
+
+    async def parts() -> AsyncIterator[str]:
+        while True:
+            yield "part"
+            await asyncio.sleep(0.01)
+
+    @server.on("connection")
+    async def connected(event: wsmash.ConnectionEvent) -> None:
+        seen.watch(event.client)
+        await event.client.send_fragments(parts())
