@@ -47,8 +47,7 @@ def _ask(text: str) -> str:
     head = parse_request(encode_request("GET", asked.target, asked.headers))
     assert check_host(head) is None and check_request(head) is None
     assert Request(encode_request("GET", asked.target, asked.headers)).host == address.host_header
-    if address.password:
-        assert f":{address.password}@" not in repr(address) + address.redacted
+    assert "@" not in address.redacted.split("/")[2] and address.redacted in repr(address)
     return ""
 
 
