@@ -45,6 +45,7 @@ from wsmash.constants import MAX_QUEUE_BYTES
 from wsmash.transports import base
 from wsmash.transports.base import ChannelInfo
 from wsmash.transports.stream import NOT_OPEN as _NOT_OPEN
+from wsmash.transports.tls import fault
 
 cdef size_t READ_SIZE = base.READ_SIZE
 cdef Py_ssize_t REFUSED = base.REFUSED
@@ -56,6 +57,7 @@ cdef enum:
     ITEMS_PER_LOOK = 16     # at the clock
     REFERRED = 16384        # bytes from which a payload is referred to in place of copied
     MOST_OF_RECORD = 16384  # bytes of plaintext in a TLS record (RFC 8446 5.1)
+    RECORDS_AT_ONCE = 128   # given to OpenSSL before what it answers is looked at
 
 cdef extern from "Python.h":
     unsigned long PyThread_get_thread_ident()

@@ -20,6 +20,7 @@ cdef class Records:
     cdef uint8_t _head          # bytes of its head that came
     cdef bint _shook_hands
     cdef bint _said_goodbye
+    cdef bint _answered         # TLS has said something by itself that may wait yet
 
     def __cinit__(self, Engine engine, pump):
         self._engine = engine
@@ -40,6 +41,9 @@ cdef class Records:
 
         What TLS has to say by itself (tickets, alerts, key updates) waits in the output afterwards.
         """
+        if self._answered and not output._output.size:
+            self._answered = False
+            self.pump.answered = 0  # it has gone out
         self._engine._in_tls = True
         try:
             try:
@@ -47,31 +51,40 @@ cdef class Records:
             finally:
                 if self.pump.incoming.pending:
                     self.pump.incoming.read()  # behind a fault, or a goodbye: not to be another connection's
-                self.put_ciphertext(output, self.pump.output())
+                self.put_answers(output, self.pump.output())
         finally:
             self._engine._in_tls = False
 
     cdef decrypt(self, Output output, uint8_t *data, size_t size, uint8_t **plaintext, size_t *length):
-        cdef size_t whole, room
-        cdef int records = 0
-        cdef bytes ciphertext, part
-        whole = self.count(data, size, &records)
+        cdef size_t at = 0, some, whole, room
+        cdef int records
+        cdef bytes part
         part, self._part = self._part, b""
         if self.shakes_hands() or output._closing:
+            while at < size:
+                at += self.count(data + at, size - at, &records, &whole)
             # The pump keeps the beginning of a record by itself.
-            ciphertext = part + PyBytes_FromStringAndSize(<const char *>data, size)
-            return self.decrypt_slowly(ciphertext, plaintext, length)
-        self._part = PyBytes_FromStringAndSize(<const char *>data + whole, size - whole)
-        if not whole:
-            self._part = part + self._part
-            return None
+            return self.decrypt_slowly(part + PyBytes_FromStringAndSize(<const char *>data, size), plaintext, length)
         incoming = self.pump.incoming
-        if part:
-            incoming.write(part)
-        incoming.write(PyMemoryView_FromMemory(<char *>data, whole, PyBUF_READ))
         room = PyBytes_GET_SIZE(part) + size + MOST_OF_RECORD
         plaintext[0] = self._engine.plaintext(room)
-        return self.read(incoming, records, plaintext[0], room, length)
+        while at < size:
+            some = self.count(data + at, size - at, &records, &whole)
+            if not whole:  # and so there is no more behind it
+                self._part = part + PyBytes_FromStringAndSize(<const char *>data + at, some)
+                return None
+            self._part = PyBytes_FromStringAndSize(<const char *>data + at + whole, some - whole)
+            if part:
+                incoming.write(part)
+                part = b""
+            incoming.write(PyMemoryView_FromMemory(<char *>data + at, whole, PyBUF_READ))
+            at += some
+            outcome = self.read(incoming, records, plaintext[0], room, length)
+            if outcome is None and self.pump.outgoing.pending:
+                outcome = self.pump.refusal(self.pump.outgoing.pending)
+            if outcome is not None:
+                return outcome
+        return None
 
     cdef read(self, incoming, int records, uint8_t *plaintext, size_t room, size_t *length):
         """Read so many records, each of which gives plaintext, or is TLS's own."""
@@ -80,7 +93,7 @@ cdef class Records:
         try:
             while records > 0 or incoming.pending:
                 if length[0] + MOST_OF_RECORD > room:
-                    return ssl.SSLError("a record holds more than may be in it")
+                    return fault("DATA_LENGTH_TOO_LONG", "a record holds more than may be in it")
                 some = session.read(
                     MOST_OF_RECORD, PyMemoryView_FromMemory(<char *>plaintext + length[0], MOST_OF_RECORD, PyBUF_WRITE)
                 )
@@ -99,6 +112,7 @@ cdef class Records:
     cdef decrypt_slowly(self, bytes ciphertext, uint8_t **plaintext, size_t *length):
         """The same by the pump of the portable driver, which knows of handshakes."""
         cdef bytes found
+        self._answered = True  # it counts by itself
         try:
             found, ended = self.pump.receive(ciphertext)
         except ssl.SSLError as error:
@@ -108,14 +122,16 @@ cdef class Records:
         memcpy(plaintext[0], PyBytes_AS_STRING(found), length[0])
         return self.pump.failure or ended or None
 
-    cdef size_t count(self, const uint8_t *data, size_t size, int *records) noexcept:
-        """How many records end in these bytes, and where the last one does.
+    cdef size_t count(self, const uint8_t *data, size_t size, int *records, size_t *whole) noexcept:
+        """How many bytes were looked at, how many records end in them, and where the last one does.
 
         RFC 8446 5.1: a head of five bytes, whose last two are the length of what
         follows. One that is longer than any may be is handed on as it comes, to be refused.
         """
-        cdef size_t at = 0, some, whole = 0
-        while at < size:
+        cdef size_t at = 0, some
+        records[0] = 0
+        whole[0] = 0
+        while at < size and records[0] < RECORDS_AT_ONCE:
             if self._head < 5:
                 if self._head >= 3:
                     self._left = self._left << 8 | data[at]
@@ -128,10 +144,10 @@ cdef class Records:
             if self._head == 5 and not self._left:
                 self._head = 0
                 records[0] += 1
-                whole = at
+                whole[0] = at
             elif self._head == 5 and self._left > MOST_OF_RECORD + 2048:
-                whole = at
-        return whole
+                whole[0] = at
+        return at
 
     cdef int encrypt(self, Output output) except -1:
         """Everything that waits, once the handshake is done; in closing, the goodbye behind it."""
@@ -170,6 +186,13 @@ cdef class Records:
             self.pump.session.write(data)
             self.put_ciphertext(output, self.pump.output())
         return 0
+
+    cdef int put_answers(self, Output output, bytes data) except -1:
+        """What TLS says by itself; after the handshake it is counted, until it has gone out."""
+        if data and self._shook_hands:
+            self._answered = True
+            self.pump.answered += PyBytes_GET_SIZE(data)
+        return self.put_ciphertext(output, data)
 
     cdef int put_ciphertext(self, Output output, bytes data) except -1:
         cdef size_t size = PyBytes_GET_SIZE(data)

@@ -192,11 +192,14 @@ class StreamChannel(ABC):
 
     def _decrypt(self, data: bytes) -> tuple[bytes, bool]:
         tls = cast(TLSPump, self._tls)
+        if self._out is None:
+            tls.answered = 0  # it has gone out
         try:
             plaintext, ended = tls.receive(data)
         except ssl.SSLError as error:
             if self._closing and not tls.shaking_hands:
-                return b"", False  # nothing is listened to any more, sound or not
+                tls.output()
+                return b"", False  # nothing is listened to any more, sound or not, and nothing answered
             self._queue(tls.output())
             self._flush()  # the alert
             self._finish(error)

@@ -16,7 +16,18 @@ from .base import TLS
 SLICE = 4096
 """Bytes fed at a time: as little as keeps the cost of a slice small beside that of its cipher."""
 
+MOST_ANSWERS = 4096
+"""Bytes that TLS may answer by itself while the peer takes none of them: 150 updates of keys, which cost us two
+milliseconds. Nobody needs two in a row (RFC 8446 4.6.3), and OpenSSL answers any number."""
+
 _READ = 16384  # a TLS record holds no more
+
+
+def fault(name: str, text: str) -> ssl.SSLError:
+    """An error like OpenSSL's own, with a name of that kind, for what only we look at."""
+    error = ssl.SSLError(ssl.SSL_ERROR_SSL, text)
+    error.reason = name
+    return error
 
 
 class TLSPump:
@@ -26,9 +37,11 @@ class TLSPump:
         session: the SSL object.
         incoming, outgoing: the memory it reads from and writes to; its own, where none is given.
         failure: what was wrong after plaintext that was in order.
+        answered: bytes that TLS has said by itself since the handshake; the caller's to set back to
+            0 where they have gone out.
     """
 
-    __slots__ = ("_closing", "_early", "_ready", "failure", "incoming", "outgoing", "session")
+    __slots__ = ("_closing", "_early", "_ready", "answered", "failure", "incoming", "outgoing", "session")
 
     def __init__(
         self, tls: TLS, incoming: ssl.MemoryBIO | None = None, outgoing: ssl.MemoryBIO | None = None
@@ -37,6 +50,7 @@ class TLSPump:
         self.outgoing = outgoing or ssl.MemoryBIO()
         self._early: list[bytes] | None = []
         self.failure: ssl.SSLError | None = None
+        self.answered = 0
         self._closing = False
         self._ready: list[bytes] = []
         self.session = tls.context.wrap_bio(
@@ -49,8 +63,9 @@ class TLSPump:
 
         Raises:
             ssl.SSLError: the peer or its certificate is not in order; `output`
-                then holds the alert that says so. Where plaintext came before the
-                fault, that is returned, and the error is in `failure`.
+                then holds the alert that says so. Or it makes TLS answer without end, and
+                reads nothing. Where plaintext came before the fault, that is returned, and
+                the error is in `failure`.
         """
         plaintext: list[bytes] = []
         ended = False
@@ -59,12 +74,20 @@ class TLSPump:
             self.incoming.write(view[start : start + SLICE])
             try:
                 ended = self._advance(plaintext)
+                if (refusal := self.refusal(0)) is not None:
+                    raise refusal
             except ssl.SSLError as error:
                 if not plaintext:
                     raise
                 self.failure = error
                 break
         return plaintext[0] if len(plaintext) == 1 else b"".join(plaintext), ended
+
+    def refusal(self, more: int) -> ssl.SSLError | None:
+        """Why not to go on, where TLS has answered too much, with what it is about to say."""
+        if self.answered + more <= MOST_ANSWERS:
+            return None
+        return fault("TOO_MANY_ANSWERS", "the peer makes TLS answer again and again, and does not read")
 
     def write(self, plaintext: bytes) -> None:
         """Encrypt; `output` has the result. After a failure there is no session to encrypt for."""
@@ -114,7 +137,7 @@ class TLSPump:
         except ssl.SSLZeroReturnError:
             return True
         finally:
-            self._drain()
+            self.answered += self._drain()
 
     def _shake_hands(self) -> bool:
         try:
@@ -130,6 +153,9 @@ class TLSPump:
             self.close()
         return True
 
-    def _drain(self) -> None:
-        if self.outgoing.pending:
+    def _drain(self) -> int:
+        """Take out what is to be sent; how many bytes that were."""
+        size = self.outgoing.pending
+        if size:
             self._ready.append(self.outgoing.read())
+        return size
