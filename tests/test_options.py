@@ -60,6 +60,7 @@ SERVER = COMMON | {
     "max_connections_per_ip": None,
     "connect_rate": None,
     "max_openings": 1024,
+    "auth_timeout": None,
     "trusted_proxies": (),
     "proxy_headers": "x-forwarded",
     "message_rate": None,
@@ -144,7 +145,7 @@ def test_an_option_of_the_other_side_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("name", [*SECONDS, "shutdown_timeout", "message_rate", "connect_rate"])
+@pytest.mark.parametrize("name", [*SECONDS, "shutdown_timeout", "message_rate", "connect_rate", "auth_timeout"])
 @pytest.mark.parametrize(
     ("value", "error"),
     [(0, ValueError), (-1, ValueError), (float("nan"), ValueError), (float("inf"), ValueError), ("5", TypeError),

@@ -1,6 +1,8 @@
 """WebSockets for Python: client and server, event-based, strict."""
 
 from ._version import __version__ as __version__
+from .auth import basic_auth as basic_auth
+from .auth import bearer_auth as bearer_auth
 from .certificates import Certificate as Certificate
 from .client import Connecting as Connecting
 from .client import WebSocketClient as WebSocketClient

@@ -94,8 +94,10 @@ class Connections:
             )
             endpoint._owner.tasks = self.tasks
 
-    def admit(self, endpoint: Endpoint, request: bytes, head: ParsedHead) -> Admission:
-        """A request is welcome: what becomes of it."""
+    def admit(
+        self, endpoint: Endpoint, request: bytes, head: ParsedHead, state: dict[Any, Any] | None = None
+    ) -> Admission:
+        """A request is welcome, and its connection's state begins with what a hook has left: what becomes of it."""
         pairs, agreement = negotiate(head, endpoint.protocols, self._deflate)
         compression = None
         if agreement.deflate is not None and self._deflate is not None:
@@ -107,6 +109,7 @@ class Connections:
                 channel.abort()
                 return
             connection = ServerConnection(owner, self._context.copy(), request)
+            connection._state = state or None
             self._alive[channel] = connection
             self._counters.opened += 1
             channel.upgrade(connection, Role.SERVER, owner.limits, compression, rest)

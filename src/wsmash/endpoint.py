@@ -8,37 +8,42 @@ from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import Any, ClassVar, Literal, overload
 
+from .auth import USER
 from .callers import Callers
 from .codecs import Message
-from .constants import Role
+from .constants import CloseCode, Role
 from .grammar import shown
-from .options import ServerOptions
+from .options import ServerOptions, check_seconds
 from .routing import Pattern
 from .runtime.actions import Count
 from .runtime.connection import WebSocketConnection, encode_message
+from .runtime.counters import ServerCounters
 from .runtime.emitter import DECORATES, C, Decorates, Emitter, Stored
 from .runtime.environment import Environment
 from .runtime.events import Event
 from .runtime.outbox import refused_broadcast
-from .runtime.owner import Counters, Owner
+from .runtime.owner import Owner
 from .sansio.handshake import accept
 from .sansio.head import RemoteAddress, Request, Response
 from .sansio.headers import parse_tokens
 from .sansio.http1 import parse_request
 from .sansio.sender import Prepared
+from .sansio.states import Life
 from .transports.base import Channel, Group
 
 
 class ServerConnection(WebSocketConnection):
     """A client that is connected to this server: `event.client` of its `connection` event."""
 
-    __slots__ = ("_head",)
+    __slots__ = ("_auth_deadline", "_authenticated", "_head")
 
     def __init__(self, owner: EndpointOwner, context: Context, head: bytes) -> None:
         super().__init__()
         self._owner = owner
         self._context = context
         self._head = head
+        self._authenticated = False
+        self._auth_deadline: float | None = None  # until it is authenticated, or authenticated again
 
     @property
     def _endpoint(self) -> EndpointOwner:
@@ -57,7 +62,8 @@ class ServerConnection(WebSocketConnection):
         """The request that opened the connection."""
         endpoint = self._endpoint
         request = endpoint.callers.request(self._head, super().remote_address, secure=endpoint.secure)
-        return dataclasses.replace(request, params=endpoint.pattern.match(request.path) or {})
+        params, state = endpoint.pattern.match(request.path) or {}, self._state or {}
+        return dataclasses.replace(request, params=params, state=state)
 
     @property
     def remote_address(self) -> RemoteAddress:
@@ -69,6 +75,57 @@ class ServerConnection(WebSocketConnection):
     def response(self) -> Response:
         """The 101 that it was answered with."""
         return self._endpoint.accept(self._head)
+
+    # -- authentication
+
+    def set_authenticated(self, expires_in: float | None = None) -> None:
+        """Say that you know who this is: `auth_timeout` does not apply any more.
+
+        A hook that has put a user into `request.state["user"]` has said so already.
+
+        Args:
+            expires_in: seconds after which it has to be said again, or the connection is
+                closed with 1008; None is never.
+
+        Raises:
+            ValueError, TypeError: that is no time.
+        """
+        check_seconds("expires_in", expires_in, optional=True)
+        self._owner.environment.check_thread("set_authenticated")
+        self._authenticated = True
+        self._expect_authentication(expires_in)
+
+    def is_authenticated(self) -> bool:
+        """Whether that was said, and holds."""
+        deadline = self._auth_deadline
+        return self._authenticated and (deadline is None or self._owner.environment.wheel.clock() < deadline)
+
+    def _expect_authentication(self, seconds: float | None) -> None:
+        wheel = self._owner.environment.wheel
+        self._auth_deadline = None if seconds is None else wheel.clock() + seconds
+        if self._auth_deadline is not None and self._life is Life.OPEN:
+            wheel.ask(self, self._auth_deadline)
+
+    def _opened(self, channel: Channel, subprotocol: str | None) -> None:
+        super()._opened(channel, subprotocol)
+        if self._state is not None and USER in self._state:
+            self._authenticated = True
+        elif self._endpoint.auth_timeout is not None:
+            self._expect_authentication(self._endpoint.auth_timeout)
+
+    def due(self, now: float) -> float | None:
+        """The same, and whether it is known in time who this is."""
+        deadline = self._auth_deadline
+        if deadline is None or self._life is not Life.OPEN:
+            return super().due(now)
+        if now < deadline:
+            again = super().due(now)
+            return again if again is None or self._life is not Life.OPEN else min(again, deadline)
+        self._auth_deadline = None
+        self._endpoint.server_counters.closed_unauthenticated += 1
+        late = "the authentication has expired" if self._authenticated else "not authenticated within auth_timeout"
+        self._fail(CloseCode.POLICY_VIOLATION, late, None)
+        return self._need_closing().deadline
 
     def _shown(self) -> str:
         return f"{self.remote_address} {shown(self.request.path)}"
@@ -155,7 +212,7 @@ class EndpointOwner(Owner):
         self,
         environment: Environment,
         options: ServerOptions,
-        counters: Counters,
+        counters: ServerCounters,
         endpoint: Endpoint,
         *,
         callers: Callers,
@@ -167,6 +224,8 @@ class EndpointOwner(Owner):
         super().__init__(environment, options, Role.SERVER, counters, patient=False)
         self.pattern = endpoint.pattern
         self.protocols = endpoint.protocols
+        self.server_counters = counters
+        self.auth_timeout = options.auth_timeout
         self.callers = callers
         self.secure = secure
         # Where there is no other endpoint, its clients are all there are.

@@ -30,6 +30,7 @@ class Asked(NamedTuple):
     head: ParsedHead
     caller: Caller
     endpoint: Endpoint | None
+    state: dict[Any, Any] | None = None  # left by a hook
 
 
 class Reception:
@@ -97,7 +98,9 @@ class Reception:
         asked = Asked(cast(bytes, opening.head), head, caller, None if found is None else found[0])
         hook = self._options.process_request
         if hook is not None:
-            result: Any = hook(as_request(asked.raw, caller, NO_PARAMS if found is None else found[1]))
+            request = as_request(asked.raw, caller, NO_PARAMS if found is None else found[1])
+            asked = asked._replace(state=request.state)
+            result: Any = hook(request)
             if must_run(result):
                 return self._after(result, asked)
             if result is not None:
@@ -156,7 +159,9 @@ class Reception:
         if why is not None:
             counters.refused_origin += 1
             return Response(403, f"{why}\n")
-        return self._refuse_for_room(caller) or self._connections.admit(asked.endpoint, asked.raw, asked.head)
+        return self._refuse_for_room(caller) or self._connections.admit(
+            asked.endpoint, asked.raw, asked.head, asked.state
+        )
 
     def _refuse_for_room(self, caller: Caller) -> Response | None:
         options = self._options

@@ -85,7 +85,7 @@ def test_a_request_keeps_only_the_bytes() -> None:
     assert found.headers is not found.headers
     assert not hasattr(found, "__dict__")
     names = {each.name for each in dataclasses.fields(found)}
-    assert names == {"head", "secure", "remote_address", "forwarded_host", "params"}
+    assert names == {"head", "secure", "remote_address", "forwarded_host", "params", "state"}
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.secure = True  # type: ignore[misc]
 

@@ -8,6 +8,7 @@ parameters of `ClientOptions` and `ServerOptions`, which check them.
 from __future__ import annotations
 
 from .checks import check_protocols as check_protocols
+from .checks import check_seconds as check_seconds
 from .client import ClientOptions as ClientOptions
 from .compression import Deflate as Deflate
 from .connection import KIB as KIB

@@ -50,6 +50,8 @@ class ServerOptions(ConnectionOptions):
         max_openings: connections that are not open yet, or have an answer and are not
             gone; above it one that is older than three seconds is dropped, and while
             none is, accepting pauses.
+        auth_timeout: how long a connection may go without `client.set_authenticated()`;
+            then it is closed with 1008. None asks nobody.
         trusted_proxies: addresses and networks of reverse proxies, and "unix" for whoever
             connects to a Unix socket; what they say of a client holds in all that is about
             its address, its host and whether it is secure.
@@ -77,6 +79,7 @@ class ServerOptions(ConnectionOptions):
     max_connections_per_ip: int | None = None
     connect_rate: float | None = None
     max_openings: int | None = 1024
+    auth_timeout: float | None = None
     trusted_proxies: str | Sequence[str] = ()
     proxy_headers: Literal["x-forwarded", "forwarded"] = "x-forwarded"
     message_rate: float | None = None
@@ -103,9 +106,8 @@ class ServerOptions(ConnectionOptions):
         for name in ("max_connections", "max_connections_per_ip", "max_openings"):
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), 1)
-        for name in ("connect_rate", "message_rate"):
-            if getattr(self, name) is not None:
-                check_seconds(name, getattr(self, name))
+        for name in ("connect_rate", "message_rate", "auth_timeout"):
+            check_seconds(name, getattr(self, name), optional=True)
         for name in ("path", "health_path"):
             value = getattr(self, name)
             if value is None and name == "health_path":

@@ -25,6 +25,7 @@ class ServerCounters(Counters):
         unopened: those that left, or failed in TLS, before they had an answer.
         unfinished: those that took longer than `open_timeout`.
         dropped_openings: those dropped to make room for others (`max_openings`).
+        closed_unauthenticated: connections closed with 1008 because nobody said in time who they are.
         accept_pauses: times that accepting paused: for `max_openings`, or for want of descriptors or memory.
     """
 
@@ -39,4 +40,5 @@ class ServerCounters(Counters):
     unopened: int = 0
     unfinished: int = 0
     dropped_openings: int = 0
+    closed_unauthenticated: int = 0
     accept_pauses: int = 0

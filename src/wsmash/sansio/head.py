@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 from ..grammar import OWS, HeaderPairs, is_field_value, shown
@@ -36,6 +36,8 @@ class Request:
         remote_address: of the peer, or of the client that a trusted proxy speaks for.
         forwarded_host: what such a proxy says that the client's `Host` was.
         params: what the patterns of the endpoint's path stand for.
+        state: what a `process_request` leaves there is in the `state` of the connection;
+            its "user" counts as authenticated.
     """
 
     head: bytes
@@ -43,6 +45,7 @@ class Request:
     remote_address: RemoteAddress = field(default=None, kw_only=True)
     forwarded_host: str | None = field(default=None, kw_only=True)
     params: Mapping[str, str] = field(default_factory=lambda: NO_PARAMS, kw_only=True)
+    state: dict[Any, Any] = field(default_factory=dict, kw_only=True)
 
     @property
     def method(self) -> str:
