@@ -203,7 +203,7 @@ def of_server(folder: Path, engine: str, state: State) -> int:
 
     def settle(count: int) -> None:
         if state.then:
-            for _ in range(120):  # more than the buffers of the system and of the server hold
+            for _ in range(400):  # more than the buffers of the system and of the server hold
                 served.tell(*state.then)
                 time.sleep(0.002)
         time.sleep(1)

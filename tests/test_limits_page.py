@@ -1,0 +1,74 @@
+"""docs/limits.md names every bound there is, each with its real default or value."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from importlib import import_module
+
+import pytest
+
+from documents import ROOT
+from tools.options_table import shown
+from wsmash.options import KIB, MIB, ClientOptions, ServerOptions
+
+TEXT = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+
+OPTIONS = {
+    name: (client.strip(), server.strip())
+    for name, client, server in re.findall(r"^\| `(\w+)` \|([^|]*)\|([^|]*)\|[^|]+\|$", TEXT, re.MULTILINE)
+}
+CONSTANTS = dict(re.findall(r"^\| `([\w.]+\.\w+)` \| ([^|]+) \| [^|]+ \|$", TEXT, re.MULTILINE))
+
+NO_LIMITS = {
+    "allowed_hosts", "auth", "compression", "cookies", "headers", "health_path", "host", "invalid_message",
+    "message_type", "origins", "path", "port", "process_request", "protocols", "reuse_port", "slow_consumer", "sock",
+    "ssl", "static", "unix", "url",
+}  # fmt: skip
+"""Options that say what is done, and bound nothing."""
+
+
+def defaults(options: type[ClientOptions] | type[ServerOptions]) -> dict[str, str]:
+    """The limits among the options of one side, with their defaults as a reader would write them."""
+    return {each.name: shown(each.name, each.default) for each in fields(options) if each.name not in NO_LIMITS}
+
+
+@pytest.mark.case(68)
+def test_every_limit_is_there_with_its_default() -> None:
+    """An option that is added is missed here until the page says what happens at it."""
+    assert {name: client for name, (client, _) in OPTIONS.items() if client} == defaults(ClientOptions)
+    assert {name: server for name, (_, server) in OPTIONS.items() if server} == defaults(ServerOptions)
+
+
+def test_what_is_no_limit_is_an_option() -> None:
+    """The list of what is left out names nothing that there is not."""
+    assert {each.name for options in (ClientOptions, ServerOptions) for each in fields(options)} >= NO_LIMITS
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+def test_constants_have_their_values(name: str) -> None:
+    """Each constant that the page names is there, and has that value."""
+    module, _, constant = name.rpartition(".")
+    value = getattr(import_module(f"wsmash.{module}"), constant)
+    assert CONSTANTS[name] == size(value)
+
+
+def test_every_constant_is_there() -> None:
+    """A bound that is written down as one of a module's public names is on the page."""
+    found = set()
+    for path in sorted((ROOT / "src" / "wsmash").rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT / "src" / "wsmash").with_suffix("").parts)
+        for constant in re.findall(r"^(MAX_\w+|\w+_PER_TURN)(?:: Final\S*)? = ", path.read_text("utf-8"), re.MULTILINE):
+            found.add(f"{module}.{constant}")
+    assert found - CONSTANTS.keys() <= ELSEWHERE
+
+
+ELSEWHERE = {"sansio.frames.MAX_LENGTH", "urls.MAX_HOST_LENGTH"}
+"""Limits of RFC 6455 5.2 and of the DNS, and none of ours."""
+
+
+def size(value: float) -> str:
+    """A value as the page writes it."""
+    if isinstance(value, int) and value >= KIB and value % KIB == 0 and value not in (1024, 8192):
+        return f"{value // MIB} MiB" if value % MIB == 0 else f"{value // KIB} KiB"
+    return f"`{value}`"
