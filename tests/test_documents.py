@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import wsmash
-from documents import Block, documents, python_blocks
+from documents import ROOT, Block, documents, python_blocks
 from programs import Ended, echo_server, free_port, program
 
 RUNNER = Path(__file__).parent / "block_runner.py"
@@ -29,6 +29,38 @@ def test_block_runs(block: Block) -> None:
 def test_block_compiles(block: Block) -> None:
     """The block is Python."""
     compile(block.source, str(block), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+SECRETS = re.compile(r"authorization|cookie|password|secret|token|digest", re.IGNORECASE)
+
+
+def compared(code: str) -> list[str]:
+    """The comparisons of a secret in here whose time tells how much of a guess is right."""
+    tree = compile(code, "block", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | ast.PyCF_ONLY_AST)
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Compare)]
+    kinds = (ast.Eq, ast.NotEq, ast.In, ast.NotIn)
+    return [
+        text
+        for node in found
+        if any(isinstance(each, kinds) for each in node.ops) and SECRETS.search(text := ast.unparse(node))
+    ]
+
+
+@pytest.mark.case(100)
+@pytest.mark.parametrize("path", [*documents(), *sorted((ROOT / "examples").rglob("*.py"))], ids=lambda path: path.name)
+def test_no_secret_is_compared_by_hand(path: Path) -> None:
+    """What readers copy compares credentials in constant time, as `hmac.compare_digest` does."""
+    codes = [path.read_text("utf-8")] if path.suffix == ".py" else [each.code for each in python_blocks([path])]
+    assert [text for code in codes for text in compared(code)] == []
+
+
+@pytest.mark.case(100)
+def test_finding_what_is_compared() -> None:
+    """A comparison is found however it is written; one in constant time is none."""
+    assert compared('if request.headers.get("Authorization") != "Bearer x":\n    pass')
+    assert compared("assert password in known")
+    assert not compared("hmac.compare_digest(token, known)")
+    assert not compared("token is None")
 
 
 @pytest.mark.parametrize(

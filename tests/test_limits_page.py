@@ -22,13 +22,13 @@ CONSTANTS = dict(re.findall(r"^\| `([\w.]+\.\w+)` \| ([^|]+) \| [^|]+ \|$", TEXT
 
 NO_LIMITS = {
     "allowed_hosts", "auth", "compression", "cookies", "headers", "health_path", "host", "invalid_message",
-    "message_type", "origins", "path", "port", "process_request", "protocols", "reuse_port", "slow_consumer", "sock",
-    "ssl", "static", "unix", "url",
+    "message_type", "origins", "path", "port", "process_request", "protocols", "proxy_headers", "reuse_port",
+    "slow_consumer", "sock", "ssl", "static", "trusted_proxies", "unix", "url",
 }  # fmt: skip
 """Options that say what is done, and bound nothing."""
 
 
-def defaults(options: type[ClientOptions] | type[ServerOptions]) -> dict[str, str]:
+def defaults(options: type[ClientOptions | ServerOptions]) -> dict[str, str]:
     """The limits among the options of one side, with their defaults as a reader would write them."""
     return {each.name: shown(each.name, each.default) for each in fields(options) if each.name not in NO_LIMITS}
 

@@ -38,6 +38,7 @@ from fixtures.frames import frame  # noqa: E402
 from fixtures.peer import Peer  # noqa: E402
 from fixtures.served import Served, resident  # noqa: E402
 from wsmash.constants import Opcode  # noqa: E402
+from wsmash.sansio.deflate import BACKEND  # noqa: E402
 
 ENGINES = ("native", "portable")
 KIB = 1024
@@ -305,8 +306,9 @@ def main() -> None:
     head = ["| state | native | portable |", "|---|---|---|"]
     rows = ["On a server:", "", *head, *table(SERVER, of_server, wanted.states), ""]
     rows += ["On a client:", "", *head, *table(CLIENT, of_client, wanted.states), ""]
-    machine = f"{platform.python_implementation()} {platform.python_version()}, {ssl.OPENSSL_VERSION.split(' ', 3)[1]}"
-    rows.append(f"{machine} (OpenSSL), zlib-ng, Linux {platform.release()}, {processor()}.")
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    openssl = " ".join(ssl.OPENSSL_VERSION.split()[:2])
+    rows.append(f"{python}, {openssl}, {BACKEND}, Linux {platform.release()}, {processor()}.")
     if wanted.write:
         DOCUMENT.write_text(written(DOCUMENT.read_text(encoding="utf-8"), rows), encoding="utf-8")
 
