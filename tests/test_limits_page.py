@@ -8,6 +8,7 @@ from importlib import import_module
 
 import pytest
 
+import wsmash
 from documents import ROOT
 from tools.options_table import shown
 from wsmash.options import KIB, MIB, ClientOptions, ServerOptions
@@ -18,12 +19,14 @@ OPTIONS = {
     name: (client.strip(), server.strip())
     for name, client, server in re.findall(r"^\| `(\w+)` \|([^|]*)\|([^|]*)\|[^|]+\|$", TEXT, re.MULTILINE)
 }
-CONSTANTS = dict(re.findall(r"^\| `([\w.]+\.\w+)` \| ([^|]+) \| [^|]+ \|$", TEXT, re.MULTILINE))
+VALUES = dict(re.findall(r"^\| `([\w.]+\.\w+)` \| ([^|]+) \| [^|]+ \|$", TEXT, re.MULTILINE))
+SETTINGS = {name: value for name, value in VALUES.items() if name[0].isupper()}
+CONSTANTS = {name: value for name, value in VALUES.items() if name[0].islower()}
 
 NO_LIMITS = {
     "allowed_hosts", "auth", "compression", "cookies", "headers", "health_path", "host", "invalid_message",
-    "message_type", "origins", "path", "port", "process_request", "protocols", "proxy_headers", "reuse_port",
-    "slow_consumer", "sock", "ssl", "static", "trusted_proxies", "unix", "url",
+    "message_type", "origins", "path", "port", "process_request", "protocols", "proxy_headers", "reconnect",
+    "reuse_port", "slow_consumer", "sock", "ssl", "static", "trusted_proxies", "unix", "url",
 }  # fmt: skip
 """Options that say what is done, and bound nothing."""
 
@@ -43,6 +46,19 @@ def test_every_limit_is_there_with_its_default() -> None:
 def test_what_is_no_limit_is_an_option() -> None:
     """The list of what is left out names nothing that there is not."""
     assert {each.name for options in (ClientOptions, ServerOptions) for each in fields(options)} >= NO_LIMITS
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_have_their_defaults(name: str) -> None:
+    """What stands under the name of a class of settings is one, with that default."""
+    holder, _, setting = name.partition(".")
+    assert SETTINGS[name] == size(getattr(getattr(wsmash, holder)(), setting))
+
+
+@pytest.mark.parametrize("holder", [wsmash.OfflineQueue])
+def test_every_setting_that_bounds_is_there(holder: type[wsmash.OfflineQueue]) -> None:
+    """The settings of a queue are all bounds."""
+    assert {f"{holder.__name__}.{each.name}" for each in fields(holder)} <= SETTINGS.keys()
 
 
 @pytest.mark.parametrize("name", CONSTANTS)
