@@ -17,6 +17,7 @@ from itertools import islice
 from socket import socket
 from typing import Final
 
+from .listening import close_all
 from .options import ServerOptions
 from .reception import Reception
 from .runtime.counters import ServerCounters
@@ -81,9 +82,16 @@ class Arrivals:
         self._short = False  # of descriptors or memory, since the last client that was accepted
 
     def listen(self, sockets: Sequence[socket]) -> None:
-        """Accept from these."""
+        """Accept from these; where one cannot be watched, all are closed, and it is an OSError."""
         driver = self._environment.driver
-        self._listeners = [driver.listen(sock, self._accepted, self._failed) for sock in sockets]
+        try:
+            for sock in sockets:
+                self._listeners.append(driver.listen(sock, self._accepted, self._failed))
+        except OSError:
+            for listener in self._listeners:
+                listener.close()
+            close_all(sockets[len(self._listeners) :])
+            raise
 
     def close(self, patience: float) -> None:
         """Accept no more; who has said nothing yet has so many seconds to do so."""
@@ -118,7 +126,13 @@ class Arrivals:
         opening = ServerOpening(self._reception, self._environment, self._options)
         self.openings[opening] = self._environment.wheel.clock()
         context = self._options.tls_context
-        opening.start(sock, None if context is None else TLS(context, server_side=True))
+        try:
+            opening.start(sock, None if context is None else TLS(context, server_side=True))
+        except (OSError, MemoryError) as error:
+            logger.error("a connection could not be taken in: %r", error)  # noqa: TRY400  # nothing of ours is wrong
+            del self.openings[opening]
+            sock.close()
+            return
         if verdict is Verdict.REFUSE:
             opening.respond(self._reception.too_fast())
         most = self._options.max_openings
@@ -183,6 +197,6 @@ class Arrivals:
 
     def _resume(self, reason: int) -> None:
         self._pauses &= ~reason
-        if not self._pauses:
-            for listener in self._listeners:
+        for listener in self._listeners:
+            if not self._pauses:  # or again, since one failed to
                 listener.resume()

@@ -8,6 +8,7 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ async def open_sockets(options: ServerOptions) -> list[socket.socket]:
     return sockets
 
 
-def close_all(sockets: list[socket.socket]) -> None:
+def close_all(sockets: Sequence[socket.socket]) -> None:
     """Let go of sockets that are not listened on after all."""
     for sock in sockets:
         sock.close()

@@ -17,24 +17,28 @@ cdef class Channel(Input):
         self._high_water = 65536
         self._most = SIZE_MAX
         self._handler = handler
-        self._tls = None if pump is None else Records.__new__(Records, engine, pump)
         try:
+            self._tls = None if pump is None else Records.__new__(Records, engine, pump)
             engine.enter(self, fd)
         except BaseException:
             close(fd)
             raise
+        try:
+            self.begin(engine, sock, fd, received)
+        except BaseException:  # no memory: its handler hears of nothing
+            self.let_go()
+            raise
+        return 0
+
+    cdef int begin(self, Engine engine, sock, int fd, bytes received) except -1:
         self._received_at = self._written_at = self._message_at = engine.time()
         self._sent_in = <uint64_t>-1
         if type(sock) is Accepted and (<Accepted>sock)._peer.ss_family in (AF_INET, AF_INET6):
             memcpy(self._peer, &(<Accepted>sock)._peer, sizeof(self._peer))
         else:
             self._remote = _address(fd, True)
-        try:
-            self.watch(EPOLLIN)
-        except OSError as error:
-            self.finish(error)
-            return 0
-        if pump is not None:
+        self.watch(EPOLLIN)
+        if self._tls is not None:
             self.flush()  # the client's hello
         if received:
             self._early = received
@@ -81,10 +85,17 @@ cdef class Channel(Input):
 
     def send(self, int opcode, payload, *, bint final=True, bint compress=True):
         """Send a message, a fragment of one, or a control frame."""
-        cdef const uint8_t[::1] view
-        cdef const uint8_t *data = NULL
         if self._sender is None or self._closing or self._gone:
             return 0
+        try:
+            return self.send_any(opcode, payload, final, compress)
+        except MemoryError as error:
+            self.finish(error)  # its compressor may hold what the peer never gets
+            raise
+
+    cdef Py_ssize_t send_any(self, int opcode, payload, bint final, bint compress) except -3:
+        cdef const uint8_t[::1] view
+        cdef const uint8_t *data = NULL
         if opcode >= 8:
             self.put_bytes(self._sender.control(opcode, bytes(payload)))
         elif not (final and opcode):
@@ -123,10 +134,13 @@ cdef class Channel(Input):
             return REFUSED
         if self._sender.plain:
             self.put_message(opcode, start, size, data, True)
-        elif opcode == 2:
-            self.put_bytes(self._sender.message(2, data, True))
         else:
-            self.put_bytes(self._sender.message(1, PyBytes_FromStringAndSize(<const char *>start, size), True))
+            try:
+                payload = data if opcode == 2 else PyBytes_FromStringAndSize(<const char *>start, size)
+                self.put_bytes(self._sender.message(opcode, payload, True))
+            except MemoryError as error:
+                self.finish(error)
+                raise
         self.transmitted()
         return self.measure()
 
@@ -136,10 +150,14 @@ cdef class Channel(Input):
             return NOT_OPEN
         if self.is_full(len(message.payload)):
             return REFUSED
-        if not self._sender.plain:
-            frame = self._sender.prepared(message)
-        self.put_bytes(frame)
-        self.transmitted()
+        try:
+            if not self._sender.plain:
+                frame = self._sender.prepared(message)
+            self.put_bytes(frame)
+            self.transmitted()
+        except MemoryError as error:
+            self.finish(error)  # the other members of the group get it
+            return NOT_OPEN
         return self.measure()
 
     def pause_reading(self):
@@ -195,15 +213,32 @@ cdef class Channel(Input):
     cdef int finish(self, error) except -1:
         if self._gone:
             return 0
+        self.let_go()
+        if not self._engine._loop.is_closed():
+            self._engine._call_soon(self._tell_lost, error)
+        return 0
+
+    cdef int let_go(self) except -1:
+        """Of all that it holds but its handler."""
+        if self._gone:
+            return 0
         self._gone = True
         self.drop_output()
         self.forget_tail()
         self._early = None
-        self._engine.leave(self)
-        close(self._fd)
-        self._fd = -1
-        if not self._engine._loop.is_closed():
-            self._engine._call_soon(self._tell_lost, error)
+        try:
+            self._engine.leave(self)
+        finally:
+            close(self._fd)
+            self._fd = -1
+        return 0
+
+    cdef int watch(self, uint32_t events) except -1:
+        if events != self._watched:
+            try:
+                Entry.watch(self, events)
+            except OSError as error:  # the system has no memory to watch one more
+                self.finish(error)
         return 0
 
     cdef int ended_output(self) except -1:

@@ -31,7 +31,7 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
+from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, ENOMEM, errno
 from libc.stddef cimport size_t
 from libc.stdint cimport SIZE_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
@@ -87,6 +87,10 @@ cdef class Entry:
 
     cdef int happened(self, uint32_t events) except -1:
         """The reactor saw these events."""
+        return 0
+
+    cdef int failed(self, error) except -1:
+        """The system, or memory, failed it in its turn: the others go on."""
         return 0
 
     cdef int watch(self, uint32_t events) except -1:
@@ -253,8 +257,8 @@ cdef class Engine:
     cdef int list_ready(self, Input channel) except -1:
         """It has something to deliver that no descriptor will tell of."""
         if not channel._listed:
-            channel._listed = True
             self._ready.append(channel)
+            channel._listed = True
             if not self._polling:
                 self.ask_turn()
         return 0
@@ -262,22 +266,22 @@ cdef class Engine:
     cdef int list_dirty(self, Output channel) except -1:
         """It has something to write at the end of the turn."""
         if not channel._dirty:
-            channel._dirty = True
             self._dirty.append(channel)
+            channel._dirty = True
             if not self._polling:
                 self.ask_flush()
         return 0
 
     cdef int ask_flush(self) except -1:
         if not self._flush_asked:
-            self._flush_asked = True
             self._call_soon(self.flush)
+            self._flush_asked = True
         return 0
 
     cdef int ask_turn(self) except -1:
         if not self._turn_asked and not self._dead:
-            self._turn_asked = True
             self._call_soon(self.poll)
+            self._turn_asked = True
         return 0
 
     def poll(self):
@@ -318,7 +322,10 @@ cdef class Engine:
                 channel = <Channel>ready[at]
                 at += 1
                 channel._listed = False
-                channel.go_on()
+                try:
+                    channel.go_on()
+                except (OSError, MemoryError) as error:
+                    channel.failed(error)
         finally:
             if at < len(ready):
                 self._ready[:0] = ready[at:]  # before those that have had their turn
@@ -335,7 +342,10 @@ cdef class Engine:
             slot = ws_reactor_slot(&self._reactor, &events[at])
             if slot >= 0:
                 entry = <object>PyList_GET_ITEM(self._entries, slot)
-                (<Entry>entry).happened(events[at].events)
+                try:
+                    (<Entry>entry).happened(events[at].events)
+                except (OSError, MemoryError) as error:
+                    (<Entry>entry).failed(error)
                 if self._late:
                     self._first += passed + 1  # epoll tells of them in the same order again
                     break
@@ -367,7 +377,10 @@ cdef class Engine:
                     channel = <Channel>dirty[at]
                     at += 1
                     channel._dirty = False
-                    channel.flush()
+                    try:
+                        channel.flush()
+                    except (OSError, MemoryError) as error:
+                        channel.failed(error)
             finally:
                 if at < len(dirty):
                     self._dirty += dirty[at:]

@@ -36,6 +36,10 @@ cdef class Input(Output):
             self.read()
         return 0
 
+    cdef int failed(self, error) except -1:
+        self.leave_context()
+        return self.finish(error)
+
     cdef int read(self) except -1:
         """Take what the socket has, one read of it, and work it off."""
         cdef Engine engine = self._engine

@@ -51,7 +51,11 @@ cdef class Listener(Entry):
         engine.enter(self, sock.fileno())
         # Connections inherit it. Where it is no TCP socket the system refuses, and it is not needed.
         setsockopt(self._fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on))
-        self.watch(EPOLLIN)
+        try:
+            self.watch(EPOLLIN)
+        except OSError:
+            engine.leave(self)
+            raise
 
     def pause(self):
         """Accept no more for now."""
@@ -61,7 +65,10 @@ cdef class Listener(Entry):
     def resume(self):
         """Accept again."""
         if self._socket is not None and not self._engine._dead:
-            self.watch(EPOLLIN)
+            try:
+                self.watch(EPOLLIN)
+            except OSError as error:
+                self._on_failure(error)
 
     def close(self):
         """Stop listening."""
@@ -69,6 +76,11 @@ cdef class Listener(Entry):
             sock, self._socket = self._socket, None
             self._engine.leave(self)
             sock.close()
+
+    cdef int failed(self, error) except -1:
+        if self._socket is not None:
+            self._on_failure(OSError(ENOMEM, os.strerror(ENOMEM)))
+        return 0
 
     cdef int happened(self, uint32_t events) except -1:
         cdef Accepted accepted

@@ -101,6 +101,7 @@ cdef class Output(Entry):
     cdef uint8_t *room(self, ws_output *output, size_t size) except NULL:
         cdef uint8_t *place = ws_output_room(output, &self._engine._pool, size)
         if place == NULL:
+            self.finish(MemoryError("no memory for what is sent"))
             raise MemoryError
         return place
 

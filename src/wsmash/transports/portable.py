@@ -52,18 +52,24 @@ class SocketChannel(StreamChannel):
     def _watch_input(self, on: bool) -> None:
         if on is not self._reading:
             self._reading = on
-            if on:
-                self._loop.add_reader(self._socket.fileno(), self._readable)
-            else:
-                self._loop.remove_reader(self._socket.fileno())
+            try:
+                if on:
+                    self._loop.add_reader(self._socket.fileno(), self._readable)
+                else:
+                    self._loop.remove_reader(self._socket.fileno())
+            except OSError as error:  # the system has no memory to watch one more
+                self._finish(error)
 
     def _watch_output(self, on: bool) -> None:
         if on is not self._writing:
             self._writing = on
-            if on:
-                self._loop.add_writer(self._socket.fileno(), self._flush)
-            else:
-                self._loop.remove_writer(self._socket.fileno())
+            try:
+                if on:
+                    self._loop.add_writer(self._socket.fileno(), self._flush)
+                else:
+                    self._loop.remove_writer(self._socket.fileno())
+            except OSError as error:
+                self._finish(error)
 
     def _end_output(self) -> None:
         self._socket.shutdown(socket.SHUT_WR)
@@ -95,7 +101,7 @@ class PortableListener:
         self._on_socket = on_socket
         self._on_failure = on_failure
         self._accepting = False
-        self.resume()
+        self._watch()
 
     def pause(self) -> None:
         if self._accepting:
@@ -104,8 +110,14 @@ class PortableListener:
 
     def resume(self) -> None:
         if not self._accepting and self._socket.fileno() >= 0:
-            self._accepting = True
-            self._loop.add_reader(self._socket.fileno(), self._accept)
+            try:
+                self._watch()
+            except OSError as error:
+                self._on_failure(error)
+
+    def _watch(self) -> None:
+        self._loop.add_reader(self._socket.fileno(), self._accept)
+        self._accepting = True
 
     def close(self) -> None:
         if not self._loop.is_closed():

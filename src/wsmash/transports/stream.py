@@ -102,6 +102,13 @@ class StreamChannel(ABC):
         sender = self._sender
         if sender is None or self._closing or self._gone:
             return 0
+        try:
+            return self._send(sender, opcode, payload, final=final, compress=compress)
+        except MemoryError as error:
+            self._finish(error)  # its compressor may hold what the peer never gets
+            raise
+
+    def _send(self, sender: Sender, opcode: int, payload: Payload, *, final: bool, compress: bool) -> int:
         if opcode >= Opcode.CLOSE:
             self._transmit(sender.control(Opcode(opcode), bytes(payload)))
         elif not (final and opcode):
@@ -118,7 +125,11 @@ class StreamChannel(ABC):
             return NOT_OPEN
         if self._is_full(len(message.payload)):
             return REFUSED
-        self._transmit(self._sender.prepared(message))
+        try:
+            self._transmit(self._sender.prepared(message))
+        except MemoryError as error:
+            self._finish(error)  # the other members of the group get it
+            return NOT_OPEN
         return self._measure()
 
     def pause_reading(self) -> None:
