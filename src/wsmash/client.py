@@ -156,8 +156,13 @@ class WebSocketClient(ReconnectingConnection):
         return done
 
     def abort(self) -> None:
-        """Drop the connection, or the attempt, as it is: `close` fires with 1006."""
+        """Drop the connection, or the attempt, as it is: `close` fires with 1006.
+
+        Raises:
+            RuntimeError: called from another thread than the event loop's.
+        """
         if self._channel is not None:
+            self._owner.environment.check_thread("abort")
             self._last_no_more()
             self._channel.abort()
         else:

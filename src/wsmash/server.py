@@ -304,8 +304,13 @@ class WebSocketServer(Emitter):
             self._closed.set_result(None)
 
     def abort(self) -> None:
-        """Drop every connection as it is, and cancel the callbacks that run, but for those that stop the server."""
+        """Drop every connection as it is, and cancel the callbacks that run, but for those that stop the server.
+
+        Raises:
+            RuntimeError: called from another thread than the event loop's.
+        """
         if self._serving is not None:
+            self._serving.environment.check_thread("abort")
             self._serving.abort()
 
     async def callbacks_done(self) -> None:
