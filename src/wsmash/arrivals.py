@@ -180,7 +180,7 @@ class Arrivals:
     def _failed(self, error: OSError) -> None:
         """The system could not give a connection: no descriptors, no memory. The clients wait in its queue."""
         if error.errno in _PEERS:
-            logger.debug("a connection ended before it was accepted: %s", error)
+            self._reception.reports.log(logging.DEBUG, "a connection ended before it was accepted: %s", error)
             return
         if not self._short:
             self._short = True

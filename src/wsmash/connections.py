@@ -17,6 +17,7 @@ from .options import ServerOptions
 from .runtime.counters import ServerCounters
 from .runtime.environment import Environment
 from .runtime.opening import Admission
+from .runtime.reports import Reports
 from .sansio.handshake import negotiate
 from .sansio.head import RemoteAddress
 from .sansio.http1 import ParsedHead, encode_upgrade
@@ -44,6 +45,7 @@ class Connections:
     Attributes:
         everyone: the open ones.
         callers: knows who they are.
+        reports: the records of what they bring about.
         tasks: callbacks that are running.
     """
 
@@ -58,6 +60,7 @@ class Connections:
         changed: Callable[[], None],
     ) -> None:
         self.everyone = Audience(environment)
+        self.reports = Reports(environment.wheel)
         self.tasks: set[asyncio.Task[Any]] = set()
         self._environment = environment
         self._options = options
@@ -87,6 +90,7 @@ class Connections:
                 self._counters,
                 endpoint,
                 callers=self.callers,
+                reports=self.reports,
                 secure=self._options.ssl is not None,
                 left=self._left,
                 everyone=self.everyone,

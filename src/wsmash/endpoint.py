@@ -23,6 +23,7 @@ from .runtime.environment import Environment
 from .runtime.events import Event
 from .runtime.outbox import refused_broadcast
 from .runtime.owner import Owner
+from .runtime.reports import Reports
 from .sansio.handshake import accept
 from .sansio.head import RemoteAddress, Request, Response
 from .sansio.headers import parse_tokens
@@ -128,7 +129,9 @@ class ServerConnection(WebSocketConnection):
         return self._need_closing().deadline
 
     def _shown(self) -> str:
-        return f"{self.remote_address} {shown(self.request.path)}"
+        address = self.remote_address
+        # The path of a Unix socket is the peer's choice.
+        return f"{shown(address) if isinstance(address, str) else address} {shown(self.request.path)}"
 
     def _fire_close(self) -> None:
         super()._fire_close()
@@ -216,12 +219,13 @@ class EndpointOwner(Owner):
         endpoint: Endpoint,
         *,
         callers: Callers,
+        reports: Reports | None = None,
         secure: bool,
         left: Callable[[Channel, ServerConnection], None],
         everyone: Audience,
         alone: bool = False,
     ) -> None:
-        super().__init__(environment, options, Role.SERVER, counters, patient=False)
+        super().__init__(environment, options, Role.SERVER, counters, patient=False, reports=reports)
         self.pattern = endpoint.pattern
         self.protocols = endpoint.protocols
         self.server_counters = counters

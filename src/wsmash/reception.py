@@ -40,6 +40,7 @@ class Reception:
         closed: whether the server is stopping.
         head_limits: the bounds of a request's head.
         counters: the server's.
+        reports: the server's.
         rates: how often each address connects, None where that does not matter.
         opening_ended: called with each opening that became a connection, or is gone.
     """
@@ -57,6 +58,7 @@ class Reception:
     ) -> None:
         self.closed = False
         self.counters = counters
+        self.reports = connections.reports
         self.rates = None if options.connect_rate is None else Rates(options.connect_rate, clock())
         self.opening_ended: Callable[[ServerOpening], None] = lambda _: None
         self.head_limits = head_limits(options)

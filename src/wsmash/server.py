@@ -219,9 +219,9 @@ class WebSocketServer(Emitter):
 
     def _connection_callback_failed(self, connection: ServerConnection, error: BaseException) -> None:
         if connection._is_own_end(error):
-            logger.debug("%s: a connection callback was ended by %r", connection, error)
+            connection._owner.reports.log(logging.DEBUG, "%s: a callback was ended by %r", connection, error)
             return
-        logger.error("%s: a connection callback failed", connection, exc_info=error)
+        connection._owner.reports.log(logging.ERROR, "%s: a connection callback failed", connection, error=error)
         if isinstance(error, Exception):
             self._fail(error, reported=True)
         connection._fail(CloseCode.INTERNAL_ERROR, "internal error", None, logged=True)

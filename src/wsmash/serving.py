@@ -126,6 +126,7 @@ class Serving:
             logger.warning("%s: shutdown_timeout is over; what is left is aborted", self)
             self.abort()
             await self._cancelled_callbacks_done()
+        self.connections.reports.flush()
         if self._sockets:
             remove_unix(self._options)
         self._sockets, self.port = [], None

@@ -30,8 +30,6 @@ from .pings import Pings
 if TYPE_CHECKING:
     from .connection import WebSocketConnection
 
-logger = logging.getLogger("wsmash")
-
 INBOX = 1
 OUTPUT = 2
 START = 4
@@ -211,7 +209,7 @@ class Core(Emitter):
             deliver(self._owner, self._context, self._on_error, event, self._error_callback_failed)
 
     def _error_callback_failed(self, error: BaseException) -> None:
-        logger.error("%s: an error callback failed", self, exc_info=error)
+        self._owner.reports.log(logging.ERROR, "%s: an error callback failed", self, error=error)
 
     def _log_warning(self, text: str) -> None:
-        logger.warning("%s: %s", self, text)
+        self._owner.reports.log(logging.WARNING, "%s: %s", self, text)

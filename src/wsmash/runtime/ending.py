@@ -7,6 +7,7 @@ fired from the event loop, never from inside a call of the user's.
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from ..constants import CloseCode, Opcode, Role
 from ..errors import ConnectionClosed, InvalidMessage, SlowConsumer
@@ -14,7 +15,7 @@ from ..sansio.closing import Closing, check_close, shortened
 from ..sansio.frames import encode_close
 from ..sansio.states import Life, Signal, advance
 from .actions import DONE, Action, Pending
-from .core import Core, logger
+from .core import Core
 from .delivery import deliver
 from .events import CloseEvent
 
@@ -72,7 +73,7 @@ class Ending(Core):
             self._life = advance(self._life, Signal.FAIL)
         self._discard()
         if not logged:
-            logger.info("%s failed: %s", self, closing.why)
+            self._owner.reports.log(logging.INFO, "%s failed: %s", self, closing.why)
         if self._channel is not None:
             self._channel.close()
         if error is not None:
@@ -189,14 +190,14 @@ class Ending(Core):
     def _callback_failed(self, error: BaseException) -> None:
         """A callback let an exception out."""
         if self._is_own_end(error):
-            logger.debug("%s: a callback was ended by %r", self, error)
+            self._owner.reports.log(logging.DEBUG, "%s: a callback was ended by %r", self, error)
             return
         server = self._owner.role is Role.SERVER
         if isinstance(error, InvalidMessage):
-            logger.error("%s: %s", self, error)
+            self._owner.reports.log(logging.ERROR, "%s: %s", self, error)
             code, reason = CloseCode.INVALID_FRAME_PAYLOAD_DATA, "invalid message"
         else:
-            logger.error("%s: a callback failed", self, exc_info=error)
+            self._owner.reports.log(logging.ERROR, "%s: a callback failed", self, error=error)
             code, reason = CloseCode.INTERNAL_ERROR, "internal error"
         if isinstance(error, Exception):
             self._fire_error(error)
@@ -211,4 +212,4 @@ class Ending(Core):
 
     def _close_callback_failed(self, error: BaseException) -> None:
         """As above, for a connection that is gone: there is nothing left to close, and no event may follow."""
-        logger.error("%s: a close callback failed", self, exc_info=error)
+        self._owner.reports.log(logging.ERROR, "%s: a close callback failed", self, error=error)

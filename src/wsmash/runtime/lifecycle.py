@@ -87,6 +87,7 @@ class Lifecycle(Ending):
         if self._life is not Life.OPEN:
             return  # after our close frame messages are discarded
         if self._bucket is not None and not self._bucket.take(self._owner.environment.wheel.clock()):
+            self._owner.counters.closed_rate += 1
             self._fail(CloseCode.POLICY_VIOLATION, "too many messages in a second", None)
             return
         inbox = self._inbox
@@ -206,6 +207,7 @@ class Lifecycle(Ending):
             if not self._congested:
                 self._ping()
             return self.due(now)
+        self._owner.counters.timed_out += care in (Care.LOST, Care.WRITE_STUCK, Care.MESSAGE_LATE)
         if care is Care.LOST:
             self._give_up(CloseCode.INTERNAL_ERROR, "keepalive: nothing came from the peer within ping_timeout")
         elif care is Care.WRITE_STUCK:

@@ -28,8 +28,7 @@ from ..sansio.http1 import (
 from ..transports.base import TLS, Channel, Connected, named
 from .counters import ServerCounters
 from .environment import Environment
-
-logger = logging.getLogger("wsmash")
+from .reports import Reports
 
 RETRY_AFTER = 5
 """Seconds after which a client that was refused for want of room may ask again."""
@@ -51,6 +50,7 @@ class Door(Protocol):
 
     head_limits: HeadLimits
     counters: ServerCounters
+    reports: Reports
 
     def answer(self, opening: ServerOpening, head: ParsedHead) -> Answer | Awaitable[Answer]: ...
 
@@ -130,7 +130,9 @@ class ServerOpening:
         if self._deadline is not None and now < self._deadline:
             return self._deadline
         if not self._answered and self._task is not None:
-            logger.warning("a request found no answer within open_timeout: process_request takes too long")
+            self._door.reports.log(
+                logging.WARNING, "a request found no answer within open_timeout: process_request takes too long"
+            )
             self._task.cancel()
             self._door.counters.unfinished += 1
             self.respond(try_later(503, "no answer was found in time\n"))
@@ -179,7 +181,7 @@ class ServerOpening:
             cast(Channel, self._channel).pause_reading()
             parsed = parse_request(head)
         except BadHead as error:
-            logger.debug("a request was refused: %s", error)
+            self._door.reports.log(logging.DEBUG, "a request was refused: %s", error)
             self._door.counters.malformed += 1
             self.respond(Response(error.status, f"{error}\n"))
             return
@@ -215,13 +217,13 @@ class ServerOpening:
 
     def _broken(self, error: Exception) -> None:
         request = Request(cast(bytes, self.head), remote_address=self.peer)
-        logger.error("%r could not be answered", request, exc_info=error)
+        self._door.reports.log(logging.ERROR, "%r could not be answered", request, error=error)
         self.respond(Response(500, "internal error\n"))
 
     def lost(self, error: Exception | None) -> None:
         """The peer has gone."""
         if error is not None:
-            logger.debug("a connection ended before it was open: %s", shown(str(error)))
+            self._door.reports.log(logging.DEBUG, "a connection ended before it was open: %s", shown(str(error)))
         if not self._answered:
             self._door.counters.unopened += 1
         self._end()

@@ -12,6 +12,7 @@ from ..constants import Role
 from ..options import ConnectionOptions
 from ..sansio.keepalive import Timeouts, first_look
 from .environment import Environment
+from .reports import Reports
 
 if TYPE_CHECKING:
     from .connection import WebSocketConnection
@@ -23,7 +24,7 @@ AGES = 3600.0
 
 @dataclass(slots=True)
 class Counters:
-    """What a client, or all connections of a server, did not deliver.
+    """What a client, or all connections of a server, did not deliver, and why connections ended.
 
     Attributes:
         closed_slow: connections failed with 1013 because their peer reads too slowly.
@@ -31,12 +32,16 @@ class Counters:
             conflated ones that found no room when the connection closed.
         conflated: messages replaced by a newer one of their key before they were sent.
         discarded: messages received that nobody was there to take.
+        closed_rate: connections failed with 1008 because of `message_rate`.
+        timed_out: connections given up because of `ping_timeout`, `write_timeout` or `message_timeout`.
     """
 
     closed_slow: int = 0
     dropped: int = 0
     conflated: int = 0
     discarded: int = 0
+    closed_rate: int = 0
+    timed_out: int = 0
 
 
 class Owner:
@@ -48,17 +53,26 @@ class Owner:
         role: which end of the connection they are.
         counters: what they did not deliver.
         tasks: their callbacks that are running.
+        reports: the records of what their peers bring about.
         patient: whether reading pauses until a callback or a reader comes, rather than
             messages being discarded.
     """
 
     def __init__(
-        self, environment: Environment, options: ConnectionOptions, role: Role, counters: Counters, *, patient: bool
+        self,
+        environment: Environment,
+        options: ConnectionOptions,
+        role: Role,
+        counters: Counters,
+        *,
+        patient: bool,
+        reports: Reports | None = None,
     ) -> None:
         self.environment = environment
         self.options = options
         self.role = role
         self.counters = counters
+        self.reports = reports or Reports(environment.wheel)
         self.patient = patient
         self.limits = options.limits
         self.tasks: set[asyncio.Task[Any]] = set()
