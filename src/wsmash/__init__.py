@@ -24,6 +24,7 @@ from .errors import InvalidURL as InvalidURL
 from .errors import MessageTooBig as MessageTooBig
 from .errors import OpenTimeout as OpenTimeout
 from .errors import ProtocolError as ProtocolError
+from .errors import ProxyError as ProxyError
 from .errors import SlowConsumer as SlowConsumer
 from .errors import WebSocketError as WebSocketError
 from .options import ClientOptions as ClientOptions

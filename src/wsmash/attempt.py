@@ -16,12 +16,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import cast
 
-from ._version import __version__
-from .errors import ConnectError, OpenTimeout, WebSocketError
+from .constants import USER_AGENT
+from .errors import ConnectError, OpenTimeout, ProxyError, WebSocketError
 from .options import ClientOptions
+from .proxies import Proxy, environment_proxy, parse_proxy
 from .runtime.actions import retrieve
 from .runtime.client_opening import ClientOpening
 from .runtime.environment import Environment
+from .runtime.opening import head_limits
 from .sansio.deflate_negotiation import offer
 from .sansio.handshake import Agreement, build_request
 from .sansio.head import Request
@@ -30,11 +32,11 @@ from .sansio.http1 import ParsedHead, encode_request
 from .sansio.redirect import CREDENTIALS, redirect_target, same_origin
 from .transports.base import TLS, Channel
 from .transports.dial import dial, dial_unix
+from .transports.proxy import dial_through
+from .transports.tunnel import Tunnel
 from .urls import WebSocketURL
 
 logger = logging.getLogger("wsmash")
-
-USER_AGENT = f"wsmash/{__version__}"
 
 Accepted = Callable[[Channel, ParsedHead, Agreement, bytes], None]
 """Who takes over where the server said yes: given the channel, paused, the answer's head, what was agreed on, and
@@ -44,7 +46,7 @@ the bytes that followed. It is called while the answer is read, so that nothing 
 class Attempt:
     """One attempt, which ends when a server has said yes or no; it knows no client, and fires no event."""
 
-    __slots__ = ("_address", "_environment", "_opening", "_options", "_sent", "_visited")
+    __slots__ = ("_address", "_environment", "_opening", "_options", "_proxy", "_sent", "_visited")
 
     def __init__(self, options: ClientOptions, environment: Environment) -> None:
         self._options = options
@@ -53,6 +55,7 @@ class Attempt:
         self._sent: bytes | None = None
         self._visited: tuple[str, ...] = ()
         self._opening: ClientOpening | None = None
+        self._proxy: Proxy | None = None  # while it is asked
 
     @property
     def request(self) -> Request | None:
@@ -64,6 +67,7 @@ class Attempt:
 
         Raises:
             ConnectError: the server was not reached, or TLS failed.
+            ProxyError: the same of a proxy, or it refused to connect to the server.
             HandshakeError: it answered, but not with a valid 101.
             OpenTimeout: that took longer than `open_timeout`.
         """
@@ -101,13 +105,32 @@ class Attempt:
             if not opening.accepted:
                 cast(Channel, opening.channel).abort()
 
-    async def _dial(self) -> socket.socket:
+    async def _dial(self) -> socket.socket | Tunnel:
+        """A way to the server: straight, through a proxy, or by a Unix socket."""
         options, address = self._options, self._address
-        return await (dial(address.host, address.port) if options.unix is None else dial_unix(options.unix))
+        if options.unix is not None:
+            return await dial_unix(options.unix)
+        proxy = self._proxy_for(address)
+        if proxy is None:
+            return await dial(address.host, address.port)
+        context = _verifying(options.proxy_ssl, proxy.host) if proxy.scheme == "https" else None
+        self._proxy = proxy
+        way = await dial_through(proxy, address.host, address.port, head_limits(options), context)
+        self._proxy = None
+        return way
+
+    def _proxy_for(self, address: WebSocketURL) -> Proxy | None:
+        given = self._options.proxy
+        if isinstance(given, str):
+            return parse_proxy(given)
+        try:
+            return environment_proxy(address) if given else None
+        except ValueError as error:
+            raise ProxyError(str(error)) from error
 
     def _ask(
         self,
-        sock: socket.socket,
+        way: socket.socket | Tunnel,
         accepted: Accepted,
         answered: asyncio.Future[WebSocketURL | None],
         *,
@@ -119,22 +142,22 @@ class Attempt:
         opening = ClientOpening(key, options, tuple(options.protocols), accepted, answered, self._follow)
         try:
             self._sent = encode_opening(options, self._address, key, trusted=trusted)
-            opening.channel = self._environment.driver.attach(sock, opening, self._tls())
+            environment, tls = self._environment, self._tls()
+            if isinstance(way, Tunnel):
+                opening.channel = way.attach(environment.loop, opening, tls)
+            else:
+                opening.channel = environment.driver.attach(way, opening, tls)
         except BaseException:  # such as a name that TLS does not take
-            sock.close()
+            way.close()
             raise
         opening.channel.write(self._sent)
         return opening
 
     def _tls(self) -> TLS | None:
-        address, context = self._address, self._options.ssl
+        address = self._address
         if not address.secure:
             return None
-        if context is None:
-            context = _default_context()
-        elif context.verify_mode is ssl.CERT_NONE:
-            logger.warning("the certificate of %s is not verified: its ssl context says so", address.host)
-        return TLS(context, server_side=False, server_hostname=address.host)
+        return TLS(_verifying(self._options.ssl, address.host), server_side=False, server_hostname=address.host)
 
     def _follow(self, head: ParsedHead) -> WebSocketURL:
         """Where to ask next.
@@ -155,8 +178,10 @@ class Attempt:
     def _late(self) -> WebSocketError:
         """The time is up. Where all but the end of a refusal's body was there, it is that refusal."""
         refusal = None if self._opening is None else self._opening.refusal()
-        timeout = self._options.open_timeout
-        return refusal or OpenTimeout(f"the connection to {self._address.redacted} was not open within {timeout} s")
+        text = f"the connection to {self._address.redacted} was not open within {self._options.open_timeout} s"
+        if self._proxy is not None:
+            text += f": the proxy {self._proxy.redacted} has not made it"
+        return refusal or OpenTimeout(text)
 
 
 def encode_opening(options: ClientOptions, address: WebSocketURL, key: str, *, trusted: bool = True) -> bytes:
@@ -185,6 +210,15 @@ def encode_opening(options: ClientOptions, address: WebSocketURL, key: str, *, t
         user_agent=USER_AGENT,
     )
     return encode_request("GET", request.target, request.headers)
+
+
+def _verifying(context: ssl.SSLContext | None, host: str) -> ssl.SSLContext:
+    """The context to meet this host with: the system's certificates where there is none."""
+    if context is None:
+        return _default_context()
+    if context.verify_mode is ssl.CERT_NONE:
+        logger.warning("the certificate of %s is not verified: its ssl context says so", host)
+    return context
 
 
 @functools.cache

@@ -3,11 +3,16 @@
 from enum import IntEnum
 from typing import Final
 
+from ._version import __version__
+
 GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """What the accept key is hashed with (RFC 6455 1.3)."""
 
 VERSION: Final = "13"
 """The one `Sec-WebSocket-Version` there is (RFC 6455 4.1)."""
+
+USER_AGENT: Final = f"wsmash/{__version__}"
+"""What a client calls itself."""
 
 MAX_CONTROL_PAYLOAD: Final = 125
 """Bytes of payload that a control frame may hold (RFC 6455 5.5)."""

@@ -35,6 +35,28 @@ class ConnectError(WebSocketError, OSError):
         self.causes = tuple(causes)
 
 
+class ProxyError(ConnectError):
+    """The proxy was not reached, or did not connect to the server.
+
+    Attributes:
+        status: the HTTP status of its answer, or None where it gave none: 407 where it wants credentials.
+        headers: the headers of that answer, by name in any case.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        errno: int | None = None,
+        causes: Sequence[BaseException] = (),
+    ) -> None:
+        super().__init__(message, errno=errno, causes=causes)
+        self.status = status
+        self.headers: Mapping[str, str] = {} if headers is None else headers
+
+
 class OpenTimeout(WebSocketError, TimeoutError):
     """The connection was not open within `open_timeout` seconds."""
 

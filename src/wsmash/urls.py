@@ -97,7 +97,7 @@ def parse_url(url: str) -> WebSocketURL:
         return _parse(url)
     except ValueError as error:
         # The cause is cut off because a foreign error may quote the whole text.
-        raise InvalidURL(f"{error}: {shown(_without_secrets(url))}") from None
+        raise InvalidURL(f"{error}: {shown(without_secrets(url))}") from None
 
 
 def is_valid_url(url: object) -> bool:
@@ -124,7 +124,7 @@ def http_to_ws_url(url: str) -> str:
         raise InvalidURL(f"a URL must be a str, not {type(url).__name__}")
     scheme, separator, rest = url.partition("#")[0].partition("://")
     if not separator or scheme.lower() not in {*_HTTP_SCHEMES, *_WEBSOCKET_SCHEMES}:
-        raise InvalidURL(f"the scheme must be http, https, ws or wss: {shown(_without_secrets(url))}")
+        raise InvalidURL(f"the scheme must be http, https, ws or wss: {shown(without_secrets(url))}")
     changed = f"{_HTTP_SCHEMES.get(scheme.lower(), scheme)}://{rest}"
     parse_url(changed)
     return changed
@@ -175,6 +175,40 @@ def check_characters(url: str) -> None:
             raise ValueError(f"the lone surrogate {character!r} is no text")
 
 
+def parse_userinfo(userinfo: str) -> tuple[str | None, str | None]:
+    """User name and password, percent-decoded; None for what is not there (RFC 3986 3.2.1).
+
+    Raises:
+        ValueError: for what can't be one, or can't be sent as Basic credentials.
+    """
+    if not userinfo:
+        return None, None
+    if "@" in userinfo:
+        raise ValueError("an '@' in a user name or password must be written %40")
+    username, colon, password = userinfo.partition(":")
+    try:
+        user, secret = unquote(username, errors="strict"), unquote(password, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError("the user name and the password must be UTF-8 once percent-decoded") from None
+    if ":" in user:
+        raise ValueError("a user name that holds a colon can't be sent as Basic credentials (RFC 7617 2)")
+    return user, secret if colon else None
+
+
+def without_secrets(url: str) -> str:
+    """A URL that may be malformed, with all that could be userinfo, query or fragment left out.
+
+    A password with an unescaped `/`, `?` or `@` is what makes many a URL
+    malformed, so everything up to the last `@` counts as userinfo.
+    """
+    hidden, at, visible = url.rpartition("@")
+    scheme = hidden.partition("://")[0]
+    known = scheme.lower() in {*_HTTP_SCHEMES, *_WEBSOCKET_SCHEMES}
+    start = (f"{scheme}://***@" if known else "***@") if at else ""
+    end = min((i for i in map(visible.find, "?#") if i >= 0), default=len(visible)) + 1
+    return start + visible[:end] + ("***" if visible[end:] else "")
+
+
 def _parse(url: str) -> WebSocketURL:
     check_characters(url)
     scheme, separator, rest = url.partition("://")
@@ -188,27 +222,12 @@ def _parse(url: str) -> WebSocketURL:
 
     end = min((i for i in map(rest.find, "/?") if i >= 0), default=len(rest))
     userinfo, at, place = rest[:end].rpartition("@")
-    username, password = _credentials(userinfo) if at else (None, None)
+    username, password = parse_userinfo(userinfo) if at else (None, None)
     secure = _WEBSOCKET_SCHEMES[scheme]
     host, port = split_host(place)
     if port is None:
         port = _default_port(secure)
     return WebSocketURL(secure, host, port, _target(rest[end:]), username, password)
-
-
-def _credentials(userinfo: str) -> tuple[str | None, str | None]:
-    if not userinfo:
-        return None, None
-    if "@" in userinfo:
-        raise ValueError("an '@' in a user name or password must be written %40")
-    username, colon, password = userinfo.partition(":")
-    try:
-        user, secret = unquote(username, errors="strict"), unquote(password, errors="strict")
-    except UnicodeDecodeError:
-        raise ValueError("the user name and the password must be UTF-8 once percent-decoded") from None
-    if ":" in user:
-        raise ValueError("a user name that holds a colon can't be sent as Basic credentials (RFC 7617 2)")
-    return user, secret if colon else None
 
 
 def _ipv6(text: str) -> str:
@@ -270,17 +289,3 @@ def _default_port(secure: bool) -> int:
 def _target(text: str) -> str:
     """Path and query as the request line holds them: not empty (RFC 6455 3), ASCII (RFC 3987 3.1)."""
     return quote(text if text.startswith("/") else "/" + text, safe=_TARGET_SAFE)
-
-
-def _without_secrets(url: str) -> str:
-    """A URL that may be malformed, with all that could be userinfo, query or fragment left out.
-
-    A password with an unescaped `/`, `?` or `@` is what makes many a URL
-    malformed, so everything up to the last `@` counts as userinfo.
-    """
-    hidden, at, visible = url.rpartition("@")
-    scheme = hidden.partition("://")[0]
-    known = scheme.lower() in {*_HTTP_SCHEMES, *_WEBSOCKET_SCHEMES}
-    start = (f"{scheme}://***@" if known else "***@") if at else ""
-    end = min((i for i in map(visible.find, "?#") if i >= 0), default=len(visible)) + 1
-    return start + visible[:end] + ("***" if visible[end:] else "")

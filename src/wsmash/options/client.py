@@ -10,6 +10,7 @@ from types import NoneType
 from typing import ClassVar, Literal
 
 from ..grammar import HeaderPairs
+from ..proxies import parse_proxy
 from ..urls import WebSocketURL, parse_url
 from .checks import check_int, check_protocols, check_type
 from .compression import Deflate
@@ -29,6 +30,9 @@ class ClientOptions(ConnectionOptions):
         cookies: to send in a `Cookie` header.
         auth: `(user, password)` for Basic credentials, or a str for a Bearer token.
         unix: the path of a Unix socket to dial in place of the URL's host.
+        proxy: the URL of a proxy to connect through, http, https, socks4, socks4a, socks5 or
+            socks5h; True for the environment's (`https_proxy` and its like), None for none.
+        proxy_ssl: the TLS context for an https:// proxy.
         max_redirects: how many redirects may follow one another; 0 follows none.
         reconnect: whether to connect again after an outage, or the policy that decides: a
             `Reconnect` or any other `ReconnectPolicy`.
@@ -42,6 +46,8 @@ class ClientOptions(ConnectionOptions):
     cookies: Mapping[str, str] | None = field(default=None, kw_only=True)
     auth: tuple[str, str] | str | None = field(default=None, kw_only=True)
     unix: str | PathLike[str] | None = field(default=None, kw_only=True)
+    proxy: str | Literal[True] | None = field(default=True, kw_only=True)
+    proxy_ssl: tls.SSLContext | None = field(default=None, kw_only=True)
     max_redirects: int = field(default=10, kw_only=True)
     reconnect: bool | ReconnectPolicy = field(default=False, kw_only=True)
     offline_queue: int | OfflineQueue | None = field(default=None, kw_only=True)
@@ -50,7 +56,7 @@ class ClientOptions(ConnectionOptions):
     slow_consumer: SlowConsumerPolicy = field(default="raise", kw_only=True)
     compression: Literal["deflate"] | Deflate | None = field(default="deflate", kw_only=True)
 
-    _SECRET: ClassVar[frozenset[str]] = frozenset({"headers", "cookies", "auth", "ssl"})
+    _SECRET: ClassVar[frozenset[str]] = frozenset({"headers", "cookies", "auth", "ssl", "proxy_ssl"})
 
     def __post_init__(self) -> None:
         ConnectionOptions.__post_init__(self)
@@ -71,6 +77,7 @@ class ClientOptions(ConnectionOptions):
         for name, value in (self.cookies or {}).items():
             check_type(f"cookie {name!r}", value, (str,), "a str", shows=False)
         check_type("unix", self.unix, (str, PathLike, NoneType), "a path or None")
+        self._check_proxy()
         check_int("max_redirects", self.max_redirects, 0)
         if not isinstance(self.reconnect, bool) and not callable(getattr(self.reconnect, "delay", None)):
             raise TypeError(
@@ -78,6 +85,20 @@ class ClientOptions(ConnectionOptions):
             )
         if self.offline_queue is not None and not isinstance(self.offline_queue, OfflineQueue):
             check_int("offline_queue", self.offline_queue, 1)
+
+    def _check_proxy(self) -> None:
+        context = self.proxy_ssl
+        if isinstance(self.proxy, str):
+            proxy = parse_proxy(self.proxy)
+            if self.unix is not None:
+                raise ValueError(f"unix={self.unix!r} is dialled through no proxy, and this is one: {proxy.redacted}")
+            if context is not None and proxy.scheme != "https":
+                raise ValueError(f"proxy_ssl is for https:// proxies, and this is none: {proxy.redacted}")
+        elif self.proxy is not None and self.proxy is not True:
+            raise TypeError(f"proxy must be a proxy's URL, True for the environment's, or None, not {self.proxy!r}")
+        check_type("proxy_ssl", context, (tls.SSLContext, NoneType), "an ssl.SSLContext or None")
+        if context is not None and context.protocol == tls.PROTOCOL_TLS_SERVER:
+            raise ValueError("proxy_ssl must be a context for a client, and is one for servers (PROTOCOL_TLS_SERVER)")
 
     @property
     def address(self) -> WebSocketURL:

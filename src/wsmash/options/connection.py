@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, NamedTuple
 
 from ..codecs import check_type as check_message_type
+from ..proxies import parse_proxy
 from ..urls import parse_url
 from .checks import check_choice, check_int, check_seconds
 from .compression import Deflate
@@ -126,6 +127,8 @@ def repr_without_secrets(options: ConnectionOptions, secret: frozenset[str]) -> 
         value = getattr(options, each.name)
         if each.name == "url":
             value = parse_url(value).redacted
+        elif each.name == "proxy" and isinstance(value, str):
+            value = parse_proxy(value).redacted
         elif each.name in secret and value:
             value = "***"
         shown.append(f"{each.name}={value!r}")
