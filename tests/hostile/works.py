@@ -133,3 +133,12 @@ def fragments(server: wsmash.WebSocketServer, seen: Seen) -> None:
     async def connected(event: wsmash.ConnectionEvent) -> None:
         seen.watch(event.client)
         await event.client.send_fragments(parts())
+
+
+def hear_flood(server: wsmash.WebSocketServer, seen: Seen) -> None:
+    """Echo only what is longer than what floods are made of."""
+
+    @server.on("connection")
+    def connected(event: wsmash.ConnectionEvent) -> None:
+        seen.watch(event.client)
+        event.client.on("message", lambda event: event.client.send(event.data) if len(event.data) > 32 else None)
