@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
+import wsmash
 from soak.visit import Visit
 from wsmash.codecs import decode_json
 
@@ -65,10 +67,31 @@ async def come_and_go(visit: Visit) -> None:
             pass
 
 
+async def outlast(visit: Visit) -> None:
+    """A client through outages: no answer comes twice, and the last one comes."""
+    heard: Counter[object] = Counter()
+
+    def hear(event: wsmash.MessageEvent) -> None:
+        heard[event.data] += 1
+
+    async with visit.faithful_client() as client:
+        client.on("message", hear)
+        for number in range(20):
+            client.send(str(number))
+            await asyncio.sleep(visit.random.uniform(0, 0.5))
+        number = 0
+        while not heard[f"over {number}"]:  # what was on its way when the server stopped is lost
+            number += 1
+            client.send(f"over {number}")
+            await asyncio.sleep(0.5)
+    if max(heard.values()) > 1:
+        raise AssertionError(f"heard twice: {heard.most_common(3)}")
+
+
 def _same(sent: object, got: object) -> None:
     if sent != got:
         raise AssertionError(f"{str(sent)[:100]!r} was echoed as {str(got)[:100]!r}")
 
 
-HONEST = (echo, echo, echo, echo_large, speak_json, gather, stay, come_and_go)
+HONEST = (echo, echo, echo, echo_large, speak_json, gather, stay, come_and_go, outlast)
 """Each as often as it stands here."""

@@ -39,6 +39,9 @@ MOST_AT_ONCE = 60
 SAMPLES = 200
 """In all, but no more than one each second."""
 
+BETWEEN_OUTAGES, OUTAGE = 6.0, 1.5
+"""Seconds that a part of the server is there, and is not."""
+
 LONGEST = 25.0
 """Seconds that a visit may take."""
 
@@ -48,16 +51,27 @@ class Server:
 
     def __init__(self, process: asyncio.subprocess.Process, ready: dict[str, Any]) -> None:
         context = ssl.create_default_context(cadata=ready["authority"])
-        self.place = Place(ready["plain"], ready["secure"], context)
+        self.place = Place(ready["plain"], ready["secure"], ready["flaky"], context)
         self.engine: str = ready["engine"]
         self._process = process
+        self._busy = asyncio.Lock()
 
-    async def usage(self) -> Usage:
-        """What it holds."""
+    async def usage(self, order: str = "look") -> Usage:
+        """What it holds, once it has done as it was told."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(b"?\n")
-        async with asyncio.timeout(10):
+        async with self._busy, asyncio.timeout(10):
+            self._process.stdin.write(f"{order}\n".encode())
             return Usage(**json.loads(await self._process.stdout.readline()))
+
+    async def come_and_go(self) -> None:
+        """Let one of its listeners stop and start again, until this is cancelled."""
+        while True:
+            await asyncio.sleep(BETWEEN_OUTAGES)
+            try:
+                await self.usage("stop")
+                await asyncio.sleep(OUTAGE)
+            finally:
+                await asyncio.shield(self.usage("start"))
 
 
 @asynccontextmanager
@@ -142,11 +156,14 @@ async def soak(wanted: argparse.Namespace, log: TextIO) -> dict[str, Any]:
         await _warm_up(load, wanted.rate)
         before, own_before = await server.usage(), Usage.now(time.monotonic(), 0)
         running = asyncio.create_task(load.run(wanted.seconds, wanted.rate))
+        outages = asyncio.create_task(server.come_and_go())
         while not running.done():
             samples.append(await server.usage())
             own.append(Usage.now(time.monotonic(), 0))
             print(f"{samples[-1].at - samples[0].at:6.0f} s  {_line(samples[-1])}", flush=True)
             await asyncio.wait([running], timeout=max(1.0, wanted.seconds / SAMPLES))
+        outages.cancel()
+        await asyncio.wait([outages])
         await load.leave()
         after = await _settled(server, before, wanted.patience)
         own_after = Usage.now(time.monotonic(), 0)

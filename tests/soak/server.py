@@ -2,7 +2,8 @@
 
     python -m soak.server [LEAK...]
 
-It writes one line of JSON where it listens, and one for each line that it reads. With
+It writes one line of JSON where it listens, and one for each line that it reads: what it
+holds, and before that it stops or starts one of its listeners where the line says so. With
 names of leaks it keeps something of each connection, which the soak has to find.
 """
 
@@ -15,7 +16,6 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from typing import Any
 
 import wsmash
@@ -70,7 +70,7 @@ async def answer_later(event: wsmash.MessageEvent) -> None:
 
 def make_server(leaks: Sequence[str], **options: Any) -> wsmash.WebSocketServer:
     """An endpoint for each kind of callback."""
-    server = wsmash.create_server(**OPTIONS, **options)
+    server = wsmash.create_server(**OPTIONS | options)
 
     def connected(event: wsmash.ConnectionEvent) -> None:
         event.client.on("message", answer)
@@ -84,27 +84,36 @@ def make_server(leaks: Sequence[str], **options: Any) -> wsmash.WebSocketServer:
 
 
 async def main(*leaks: str) -> None:
-    """Serve plainly and over TLS until the input ends."""
-    loop = asyncio.get_running_loop()
-    async with AsyncExitStack() as stack:
-        plain, secure = [
-            await stack.enter_async_context(make_server(leaks, **options))
-            for options in ({}, {"ssl": server_context("localhost", "127.0.0.1")})
-        ]
-        ready = {"plain": plain.port, "secure": secure.port, "authority": authority().cert_pem.bytes().decode()}
-        print(json.dumps(ready | {"engine": wsmash.engine()[0]}), flush=True)
-        over = loop.create_future()
+    """Serve plainly, over TLS and now and then, until the input ends."""
+    context = server_context("localhost", "127.0.0.1")
+    servers = [make_server(leaks), make_server(leaks, ssl=context), make_server(leaks)]
+    for each in servers:
+        await each.start()
+    ports = [each.port for each in servers]
+    ready = dict(zip(("plain", "secure", "flaky"), ports, strict=True)) | {"engine": wsmash.engine().name}
+    say(ready | {"authority": authority().cert_pem.bytes().decode()})
+    orders = await lines()
+    while order := (await orders.readline()).strip():
+        if order == b"stop":
+            await servers[2].stop()
+        elif order == b"start":
+            servers[2] = make_server(leaks, port=ports[2])
+            await servers[2].start()
+        say(Usage.now(time.monotonic(), sum(each.get_client_count() for each in servers))._asdict())
+    for each in servers:
+        await each.stop()
 
-        def asked() -> None:
-            if not os.read(0, 100):
-                loop.remove_reader(0)
-                over.set_result(None)
-                return
-            count = plain.get_client_count() + secure.get_client_count()
-            print(json.dumps(Usage.now(time.monotonic(), count)._asdict()), flush=True)
 
-        loop.add_reader(0, asked)
-        await over
+async def lines() -> asyncio.StreamReader:
+    """What is read."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    return reader
+
+
+def say(what: dict[str, Any]) -> None:
+    """Write a line."""
+    print(json.dumps(what), flush=True)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ class Place(NamedTuple):
 
     plain: int
     secure: int
+    flaky: int
+    """The port where somebody listens now and then."""
     context: ssl.SSLContext
 
 
@@ -38,6 +40,15 @@ class Visit:
     def url(self, path: str = "/") -> str:
         """The server's, plain or over TLS."""
         return f"wss://localhost:{self.place.secure}{path}" if self.tls else f"ws://127.0.0.1:{self.place.plain}{path}"
+
+    def faithful_client(self) -> wsmash.WebSocketClient:
+        """One that connects again, where the server listens now and then."""
+        return wsmash.create_client(
+            f"ws://127.0.0.1:{self.place.flaky}/",
+            reconnect=wsmash.Reconnect(first_delay=0.2, max_delay=1),
+            offline_queue=100,
+            close_timeout=2,
+        )
 
     def client(self, path: str = "/") -> wsmash.WebSocketClient:
         """One of the package's, not open."""
