@@ -7,12 +7,14 @@ import ssl
 from typing import Any
 
 import pytest
+import trustme
 
 import wsmash
 from fixtures.certificates import authority, contexts, server_context
 from fixtures.failures import fails, listened_to
 from fixtures.frames import close
 from fixtures.in_loop import in_loop
+from fixtures.raw import serving
 from fixtures.scripted_server import scripted, switching
 
 
@@ -102,12 +104,52 @@ def answering_tls() -> Any:
     return scripted(script, contexts().server)
 
 
-@in_loop
-async def test_client_certificate_is_missing() -> None:
-    """A server that wants a certificate of the client's, and gets none, is an error of the package's."""
+def asking() -> ssl.SSLContext:
+    """A server's context that wants a certificate of the client's."""
     context = server_context("127.0.0.1")
     context.verify_mode = ssl.CERT_REQUIRED
     authority().configure_trust(context)
-    async with scripted(lambda *_: asyncio.sleep(0), context) as port:
+    return context
+
+
+@in_loop
+async def test_client_certificate() -> None:
+    """The certificate in the client's context is shown to a server that asks for one, which sees whose it is."""
+    context = ssl.create_default_context()
+    authority().configure_trust(context)
+    authority().issue_cert("me.example").configure_cert(context)
+    names: list[Any] = []
+
+    async def script(request: bytes, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        names.append(writer.get_extra_info("peercert")["subjectAltName"])
+        writer.write(switching(request) + close(1000))
+
+    async with scripted(script, asking()) as port:
+        client = wsmash.create_client(f"wss://127.0.0.1:{port}", ssl=context)
+        await client.connect()
+        await client.wait_closed()
+    assert names == [(("DNS", "me.example"),)]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("shown", ["none", "of another issuer"])
+@in_loop
+async def test_client_certificate_is_wrong(shown: str, version: ssl.TLSVersion) -> None:
+    """A server that does not take the client's certificate, or misses it, is a ConnectError in TLS' own words."""
+    context = ssl.create_default_context()
+    authority().configure_trust(context)
+    context.maximum_version = version
+    if shown != "none":
+        trustme.CA().issue_cert("me.example").configure_cert(context)
+    async with serving(ssl=asking()) as server:
+        error = await fails(server.port, wsmash.ConnectError, "wss://127.0.0.1", ssl=context)
+    assert isinstance(error.__cause__, ssl.SSLError) and "TLS failed" in str(error)
+    assert "CERTIFICATE_REQUIRED" in str(error) or "ALERT" in str(error)
+
+
+@in_loop
+async def test_client_certificate_is_missing_without_a_word() -> None:
+    """A server that wants one, and just ends without it, is a ConnectError too."""
+    async with scripted(lambda *_: asyncio.sleep(0), asking()) as port:
         error = await fails(port, wsmash.ConnectError, "wss://127.0.0.1", ssl=contexts().client)
     assert isinstance(error.__cause__, (ssl.SSLError, OSError)) or "closed" in str(error)

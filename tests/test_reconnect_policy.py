@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from wsmash.errors import ConnectError, ConnectionClosed, HandshakeError
+from wsmash.errors import ConnectError, ConnectionClosed, HandshakeError, ProxyError
 from wsmash.options import Outage, Reconnect
 
 CLOSED = ConnectionClosed(1006, "gone")
@@ -111,6 +111,14 @@ def test_these_answers_are_fatal(status: int) -> None:
 def test_all_other_answers_are_not(status: int) -> None:
     """A proxy's, a server's that is starting or overloaded."""
     assert Reconnect().delay(answered(status)) is not None
+
+
+@pytest.mark.case(26, 119)
+def test_a_proxy_that_wants_other_credentials_is_fatal() -> None:
+    """It would be asked again with the same; another status of a proxy's is judged as a server's is."""
+    for status, fatal in [(407, True), (403, True), (502, False), (503, False), (None, False)]:
+        error = ProxyError("no", status=status)
+        assert Reconnect().is_fatal(lost(error=error, status=status)) is fatal
 
 
 @pytest.mark.case(119)

@@ -174,6 +174,20 @@ async def test_wrong_credentials(scheme: str, caplog: pytest.LogCaptureFixture) 
     assert "hunter2" not in caplog.text
 
 
+@pytest.mark.case(26)
+@in_loop
+async def test_wrong_credentials_are_not_tried_again() -> None:
+    """A client that would connect again and again does not do so for a 407."""
+    async with proxying("http", credentials=("user", "other")) as there:
+        client = wsmash.create_client(
+            "ws://127.0.0.1:9", reconnect=wsmash.Reconnect(first_delay=0.01), proxy=there.url("http", "user:hunter2")
+        )
+        with pytest.raises(wsmash.ProxyError, match="407"):
+            await client.connect()
+        assert client.get_state() is wsmash.State.CLOSED
+    assert len(there.hops) == 1
+
+
 # Who is verified
 
 

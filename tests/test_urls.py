@@ -102,6 +102,8 @@ INVALID = [
     ("ws://1.2.3.4.5/", "IPv4"),
     ("ws://a@b@example.com/", "%40"),
     ("ws://a%3Ab:c@example.com/", "colon"),
+    ("ws://a%0D%0Ab:c@example.com/", "control"),
+    ("ws://a:b%00@example.com/", "control"),
     ("ws://%FF@example.com/", "UTF-8"),
 ]
 

@@ -6,7 +6,6 @@ import os
 import sys
 from dataclasses import dataclass
 from typing import Final
-from unicodedata import category
 
 from .grammar import shown
 from .urls import WebSocketURL, check_characters, is_loopback, parse_userinfo, split_host, without_secrets
@@ -111,8 +110,6 @@ def _check_credentials(scheme: str, username: str | None, password: str | None) 
     if username is None and password is None:
         return
     for text in (username or "", password or ""):
-        if any(category(character) == "Cc" for character in text):
-            raise ValueError("its user name and password may hold no control characters")
         if scheme.startswith("socks") and not (text.isascii() and len(text) <= _SOCKS_TEXT):
             raise ValueError(f"its user name and password must be ASCII, at most {_SOCKS_TEXT} characters (RFC 1929)")
     if scheme.startswith("socks4") and password is not None:

@@ -192,6 +192,8 @@ def parse_userinfo(userinfo: str) -> tuple[str | None, str | None]:
         raise ValueError("the user name and the password must be UTF-8 once percent-decoded") from None
     if ":" in user:
         raise ValueError("a user name that holds a colon can't be sent as Basic credentials (RFC 7617 2)")
+    if any(category(character) == "Cc" for character in user + secret):
+        raise ValueError("a user name and a password hold no control characters (RFC 7617 2)")
     return user, secret if colon else None
 
 

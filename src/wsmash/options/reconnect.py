@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from random import SystemRandom
 from typing import Protocol
 
+from ..errors import ProxyError
 from .checks import check_int, check_seconds
 
 HEALTHY_AFTER = 30.0
@@ -33,7 +34,8 @@ class Outage:
             of what happened if none came.
         by_server: whether the server closed the connection with a close frame; where this client failed it
             for a fault, the code is only an echo of its own.
-        status: the HTTP status of an answer that was not 101; None where there was none.
+        status: the HTTP status of an answer that was not 101, or of a proxy's that refused; None where there
+            was none.
         retry_after: seconds, as that answer's `Retry-After` has them; None where it has none.
         open_for: seconds that the connection was open; None where it had not come to be.
         previous_delay: seconds waited before this attempt or connection; None for the first one.
@@ -132,6 +134,7 @@ class Reconnect:
         """Whether connecting again is no use: by the answer's status, the close code, or the server's certificate."""
         return (
             outage.status in FATAL_STATUSES
+            or (outage.status == 407 and isinstance(outage.error, ProxyError))  # a proxy's 401
             or (outage.by_server and outage.code in FATAL_CODES)
             or any(isinstance(each, ssl.SSLCertVerificationError) for each in _behind(outage.error))
         )

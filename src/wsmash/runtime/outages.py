@@ -10,7 +10,7 @@ from collections.abc import Callable
 from math import isfinite
 from random import SystemRandom
 
-from ..errors import ConnectError, HandshakeError
+from ..errors import ConnectError, HandshakeError, ProxyError
 from ..options import Outage, ReconnectPolicy
 from ..options.reconnect import HEALTHY_AFTER
 from ..sansio.closing import Closing
@@ -68,15 +68,15 @@ class Outages:
             self._attempt = 0
         self._attempt += 1
         code, reason = (1006, str(error)) if closing is None else closing.outcome
-        status = error.status if isinstance(error, HandshakeError) else None
-        after = error.headers.get("Retry-After") if isinstance(error, HandshakeError) else None
+        answer = error if isinstance(error, (HandshakeError, ProxyError)) else None
+        after = None if answer is None else answer.headers.get("Retry-After")
         return Outage(
             attempt=self._attempt,
             error=error,
             code=code,
             reason=reason,
             by_server=closing is not None and closing.by_peer,
-            status=status,
+            status=None if answer is None else answer.status,
             retry_after=None if after is None else parse_retry_after(after, time.time()),
             open_for=open_for,
             previous_delay=self._delay,

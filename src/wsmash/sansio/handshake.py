@@ -13,6 +13,7 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha1
 from typing import Final, NamedTuple
+from unicodedata import category
 
 from ..constants import GUID, VERSION
 from ..errors import HandshakeError
@@ -157,6 +158,8 @@ def _authorization(address: WebSocketURL, auth: tuple[str, str] | str | None) ->
     user, password = auth if auth is not None else (address.username or "", address.password or "")
     if ":" in user:
         raise ValueError("a user name that holds a colon can't be sent as Basic credentials (RFC 7617 2)")
+    if any(category(character) == "Cc" for character in user + password):
+        raise ValueError("a user name and a password hold no control characters (RFC 7617 2)")
     return f"Basic {b64encode(f'{user}:{password}'.encode()).decode('ascii')}"
 
 

@@ -63,6 +63,7 @@ class Pipe:
                     self._socket.send(self._session.output())  # the alert
                 raise
             await self._loop.sock_sendall(self._socket, self._session.output())
+            self._session.answered = 0
             self.ended = ended or self._session.failure is not None
             if data:
                 return data

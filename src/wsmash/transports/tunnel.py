@@ -35,6 +35,8 @@ class TunnelChannel(SocketChannel):
     # -- input
 
     def _readable(self) -> None:
+        if not self._sealed:
+            self._session.answered = 0  # it has gone out
         try:
             data = self._socket.recv(READ_SIZE)
             opened, ended = self._session.receive(data) if data else (b"", True)
