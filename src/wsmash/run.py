@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 from .certificates import Certificate
 from .client import WebSocketClient
 from .constants import CloseCode, State
 from .errors import ConnectionClosed, WebSocketError
 from .server import WebSocketServer
+from .watchdog import Watchdog
 
 try:
     from uvloop import new_event_loop
@@ -30,9 +33,11 @@ def run(server_or_client: WebSocketServer | WebSocketClient) -> None:
 
     A client whose `close` callback connects it again runs on.
 
-    A signal shuts down gracefully, a second one aborts. At SIGHUP a server loads its
-    `Certificate` again. uvloop is used where it
-    is installed.
+    A signal shuts down gracefully, a second one aborts. Where the callbacks of a
+    server do not let it end, by never letting the loop turn or by going on though
+    they were cancelled, the process is ended with status 1 and a line in the log,
+    two seconds after `shutdown_timeout` or after the second signal. At SIGHUP a
+    server loads its `Certificate` again. uvloop is used where it is installed.
 
     Raises:
         TypeError: this is neither a server nor a client.
@@ -48,15 +53,17 @@ def run(server_or_client: WebSocketServer | WebSocketClient) -> None:
         pass
     else:
         raise RuntimeError("run cannot be called inside a running event loop: await its start() or connect() there")
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+    with Watchdog() as watchdog, asyncio.Runner(loop_factory=new_event_loop) as runner:
         if isinstance(server_or_client, WebSocketServer):
-            runner.run(_serve(server_or_client))
+            watchdog.patience = server_or_client.get_options().shutdown_timeout
+            runner.run(_serve(server_or_client, watchdog))
         else:
-            runner.run(_talk(server_or_client))
+            # How long a client's callbacks may take is its user's affair, until a second signal.
+            runner.run(_talk(server_or_client, watchdog))
 
 
-async def _serve(server: WebSocketServer) -> None:
-    with _signals(server.stop, server.abort), _reloading(server):
+async def _serve(server: WebSocketServer, watchdog: Watchdog) -> None:
+    with _signals(server.stop, server.abort, watchdog), _reloading(server):
         try:
             await server.start()
         except Exception:
@@ -66,7 +73,7 @@ async def _serve(server: WebSocketServer) -> None:
         await server.callbacks_done()
 
 
-async def _talk(client: WebSocketClient) -> None:
+async def _talk(client: WebSocketClient, watchdog: Watchdog) -> None:
     leaving = False
     failure: WebSocketError | None = None
 
@@ -75,7 +82,7 @@ async def _talk(client: WebSocketClient) -> None:
         leaving = True
         client.close(CloseCode.GOING_AWAY)
 
-    with _signals(leave, client.abort):
+    with _signals(leave, client.abort, watchdog):
         client.connect()
         while client.get_state() is not State.CLOSED:  # a close callback may have connected again
             if leaving:
@@ -125,7 +132,7 @@ def _reloading(server: WebSocketServer) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _signals(first: Callable[[], object], second: Callable[[], object]) -> Iterator[None]:
+def _signals(first: Callable[[], object], second: Callable[[], object], watchdog: Watchdog) -> Iterator[None]:
     """Call `first` at the first signal, and `second` at those after it. Only the main thread hears of signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -136,13 +143,20 @@ def _signals(first: Callable[[], object], second: Callable[[], object]) -> Itera
     def act() -> None:
         (actions.pop() if actions else second)()
 
+    def hear(_: int, __: FrameType | None) -> None:
+        # Python calls this though the loop is stuck in a callback; `act` is called by the loop.
+        watchdog.signalled(loop)
+        if os.name != "posix":
+            loop.call_soon_threadsafe(act)
+
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}
     for number in numbers:
-        try:
+        with contextlib.suppress(NotImplementedError):  # Windows
             loop.add_signal_handler(number, act)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
+        signal.signal(number, hear)
+        if os.name == "posix":
+            signal.siginterrupt(number, False)
     try:
         yield
     finally:
