@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gzip
 import socket
 import struct
 from collections.abc import Callable
@@ -157,6 +158,17 @@ async def test_refusals_of_every_form(answer: bytes) -> None:
     async with answering(answer) as port:
         error = await fails(port, wsmash.HandshakeError)
     assert error.status == int(answer.split()[1]) and error.body == b"no length"
+
+
+@pytest.mark.case(84)
+@in_loop
+async def test_a_compressed_refusal() -> None:
+    """A body that is compressed is kept as it came, and is no danger to who reads the error."""
+    body = gzip.compress(b"<html>bad gateway</html>")
+    head = b"HTTP/1.1 502 Bad Gateway\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(body)
+    async with answering(head + body) as port:
+        error = await fails(port, wsmash.HandshakeError)
+    assert gzip.decompress(error.body) == b"<html>bad gateway</html>" and str(error).isprintable()
 
 
 @pytest.mark.case(23)

@@ -215,6 +215,36 @@ async def test_the_server_s_own_name_is_verified(scheme: str) -> None:
             assert await client.recv() == "safe"
 
 
+@pytest.mark.case(82)
+@in_loop
+async def test_each_session_asks_for_its_own_name() -> None:
+    """Of TLS within TLS the outer session names the proxy, and the inner one the server (RFC 6066 3), each time."""
+    asked: list[tuple[str, str | None]] = []
+
+    def listening(whose: str, name: str) -> ssl.SSLContext:
+        context = server_context(name)
+        context.sni_callback = lambda _, asked_for, __: asked.append((whose, asked_for))
+        return context
+
+    names = {"one.example": "127.0.0.1", "two.example": "127.0.0.1"}
+    async with (
+        echoing(ssl=listening("one", "one.example")) as one,
+        echoing(ssl=listening("two", "two.example")) as two,
+        proxy(proxies.http, names=names, context=listening("proxy", "localhost")) as there,
+    ):
+        options: dict[str, Any] = {
+            "ssl": contexts().client,  # one for all, whose sessions must not be taken for each other's
+            "proxy": f"https://localhost:{there.port}",
+            "proxy_ssl": contexts().client,
+        }
+        for host, server in (("one", one), ("two", two), ("one", one)):
+            async with wsmash.connect(f"wss://{host}.example:{server.port}", **options):
+                assert asked[-2:] == [("proxy", "localhost"), (host, f"{host}.example")]
+        client = wsmash.create_client(f"wss://two.example:{one.port}", **options)
+        with pytest.raises(wsmash.ConnectError, match="certificate"):
+            await client.connect()
+
+
 @pytest.mark.case(79, 82)
 @pytest.mark.parametrize("what", ["unknown issuer", "other name"])
 @in_loop
