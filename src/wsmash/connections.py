@@ -77,6 +77,10 @@ class Connections:
     def __len__(self) -> int:
         return len(self._alive)
 
+    def alive(self) -> list[ServerConnection]:
+        """All of them, in order of arrival."""
+        return list(self._alive.values())
+
     def of_address(self, address: RemoteAddress) -> int:
         """How many come from this address, whatever their ports; 0 where it is none, or none are counted."""
         return self._of_address[counted_as(address[0])] if isinstance(address, tuple) else 0

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, cast
 
 from .addresses import counted_as
+from .budget import Budget
 from .callers import Caller, as_request
 from .connections import Connections
 from .endpoint import Endpoint
@@ -42,6 +43,7 @@ class Reception:
         counters: the server's.
         reports: the server's.
         rates: how often each address connects, None where that does not matter.
+        budget: what connections may hold together, None where that does not matter.
         opening_ended: called with each opening that became a connection, or is gone.
     """
 
@@ -60,6 +62,7 @@ class Reception:
         self.counters = counters
         self.reports = connections.reports
         self.rates = None if options.connect_rate is None else Rates(options.connect_rate, clock())
+        self.budget: Budget | None = None
         self.opening_ended: Callable[[ServerOpening], None] = lambda _: None
         self.head_limits = head_limits(options)
         self._clock = clock
@@ -167,6 +170,9 @@ class Reception:
 
     def _refuse_for_room(self, caller: Caller) -> Response | None:
         options = self._options
+        if self.budget is not None and self.budget.spent:
+            self.counters.refused_budget += 1
+            return try_later(503, "the server has no memory left (max_buffered)\n")
         if options.max_connections is not None and len(self._connections) >= options.max_connections:
             self.counters.refused_connections += 1
             return try_later(503, "the server has as many connections as it takes (max_connections)\n")

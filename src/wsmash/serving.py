@@ -10,6 +10,7 @@ from socket import AF_UNIX, socket
 from typing import Any
 
 from .arrivals import Arrivals
+from .budget import Budget
 from .certificates import Certificate
 from .connections import Connections
 from .endpoint import Endpoint, ServerConnection
@@ -101,6 +102,10 @@ class Serving:
         self.port = 0 if sockets[0].family == AF_UNIX else sockets[0].getsockname()[1]
         self._arrivals = Arrivals(self.environment, options, self._counters, reception, self._check_gone)
         reception.opening_ended = self._arrivals.ended
+        if options.max_buffered is not None:
+            wheel = self.environment.wheel
+            reception.budget = Budget(options.max_buffered, self.connections, self._counters, wheel)
+            reception.budget.start()
         self._arrivals.listen(sockets)
         if isinstance(options.ssl, Certificate):
             self._watching = self.environment.run(options.ssl.watch())
@@ -113,6 +118,8 @@ class Serving:
             self._watching.cancel()
         if self._reception is not None:
             self._reception.closed = True
+            if self._reception.budget is not None:
+                self._reception.budget.stop()
         if self._arrivals is not None:
             self._arrivals.close(LAST_REQUESTS)
 

@@ -208,6 +208,15 @@ cdef class Channel(Input):
             ),
         )
 
+    def held(self):
+        """How many bytes are kept."""
+        cdef size_t held = self.buffered() + self._tail_size
+        if self._receiver is not None:
+            held += self._receiver.kept()
+        if self._sender is not None:
+            held += self._sender.held
+        return held
+
     # -- the end
 
     cdef int finish(self, error) except -1:

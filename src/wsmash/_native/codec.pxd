@@ -37,6 +37,9 @@ cdef class Receiver:
     # So many bytes were: whether there is an item now.
     cdef bint received(self, size_t size) except -1
 
+    # Bytes that are kept.
+    cdef size_t kept(self) noexcept
+
     cdef bint _fail(self, int violation) except -1
     cdef int _drop(self) except -1
     cdef uint8_t _copy(self, uint8_t *place, const ws_item *item) noexcept

@@ -56,6 +56,14 @@ cdef class Receiver:
         """Frames and parts of frames that messages came in; tells whether one goes on."""
         return self.wire.pieces
 
+    cdef size_t kept(self) noexcept:
+        return PyBytes_GET_SIZE(self._fed) - self._pos + (0 if self._message is None else PyBytes_GET_SIZE(self._message))
+
+    @property
+    def held(self):
+        """Bytes that are kept: the room of an unfinished message, and those fed that were not read yet."""
+        return self.kept()
+
     def feed(self, bytes data not None):
         """Take bytes from the transport."""
         if self.wire.over:

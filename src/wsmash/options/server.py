@@ -57,6 +57,9 @@ class ServerOptions(ConnectionOptions):
             its address, its host and whether it is secure.
         proxy_headers: where they say it: "x-forwarded" (`X-Forwarded-For`, `-Proto` and
             `-Host`) or "forwarded" (RFC 7239).
+        max_buffered: bytes that all connections may hold together, in output that waits,
+            unfinished messages and inboxes; looked at once a second. Above it new ones get
+            a 503, and some are closed with 1013, the newest that are not authenticated first.
         message_rate: messages a second from one connection, in bursts of up to as
             many; above it the connection is closed with 1008.
         origins: more origins to accept than the server's own, or "*" for any.
@@ -82,6 +85,7 @@ class ServerOptions(ConnectionOptions):
     auth_timeout: float | None = None
     trusted_proxies: str | Sequence[str] = ()
     proxy_headers: Literal["x-forwarded", "forwarded"] = "x-forwarded"
+    max_buffered: int | None = None
     message_rate: float | None = None
     origins: str | Sequence[str] = ()
     allowed_hosts: str | Sequence[str] | None = None
@@ -103,7 +107,7 @@ class ServerOptions(ConnectionOptions):
         check_int("port", self.port, 0, 65535)
         check_int("backlog", self.backlog, 1)
         check_seconds("shutdown_timeout", self.shutdown_timeout)
-        for name in ("max_connections", "max_connections_per_ip", "max_openings"):
+        for name in ("max_connections", "max_connections_per_ip", "max_openings", "max_buffered"):
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), 1)
         for name in ("connect_rate", "message_rate", "auth_timeout"):

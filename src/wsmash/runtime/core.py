@@ -198,6 +198,15 @@ class Core(Emitter):
                 self._resumed_at = self._owner.environment.wheel.clock()
                 self._channel.resume_reading()
 
+    def _held(self) -> int:
+        """How many bytes wait here, for the peer or for a callback."""
+        held = 0 if self._channel is None else self._channel.held()
+        if self._inbox is not None:
+            held += self._inbox.queue.size
+        if self._outbox is not None:
+            held += self._outbox.held
+        return held
+
     # -- errors
 
     def _fire_error(self, error: Exception) -> None:

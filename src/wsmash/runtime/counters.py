@@ -26,6 +26,9 @@ class ServerCounters(Counters):
         unfinished: those that took longer than `open_timeout`.
         dropped_openings: those dropped to make room for others (`max_openings`).
         closed_unauthenticated: connections closed with 1008 because nobody said in time who they are.
+        refused_budget: answered 503 while connections held more than `max_buffered`.
+        budget_spent: times that they came to that.
+        closed_over_budget: connections closed with 1013 because of it.
         accept_pauses: times that accepting paused: for `max_openings`, or for want of descriptors or memory.
     """
 
@@ -41,4 +44,7 @@ class ServerCounters(Counters):
     unfinished: int = 0
     dropped_openings: int = 0
     closed_unauthenticated: int = 0
+    refused_budget: int = 0
+    budget_spent: int = 0
+    closed_over_budget: int = 0
     accept_pauses: int = 0

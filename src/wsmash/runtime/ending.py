@@ -134,6 +134,11 @@ class Ending(Core):
         if self._channel is not None:
             self._channel.abort()
 
+    def _drop(self) -> None:
+        """Let it go as it is."""
+        if self._channel is not None:
+            self._channel.abort()
+
     # -- the end
 
     def lost(self, error: Exception | None) -> None:

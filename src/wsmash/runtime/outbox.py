@@ -42,6 +42,11 @@ class Outbox:
         self.fragmented: deque[_Fragments] = deque()  # messages in fragments: the first one is under way
         self.ended: ConnectionClosed | None = None
 
+    @property
+    def held(self) -> int:
+        """Bytes of messages that wait for their key's turn."""
+        return self._keyed_size
+
     def room(self) -> Pending[None]:
         """Ends when the write buffer has drained; fails when the connection is lost."""
         if self._room is None:

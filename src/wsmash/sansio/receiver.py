@@ -113,6 +113,11 @@ class Receiver:
         """Whether a message has begun and not ended."""
         return self._message is not Assembly.IDLE
 
+    @property
+    def held(self) -> int:
+        """Bytes that are kept: of an unfinished message, and those fed that were not read yet."""
+        return len(self._data) - self._pos + (0 if self._parts is None else len(self._parts))
+
     def feed(self, data: bytes) -> None:
         """Take bytes from the transport."""
         if self._over:

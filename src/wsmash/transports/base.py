@@ -140,6 +140,9 @@ class Channel(Protocol):
 
     def info(self) -> ChannelInfo: ...
 
+    def held(self) -> int:
+        """How many bytes are kept: output that waits, a message that is unfinished, input that is not delivered."""
+
 
 class Group(Protocol):
     """Connections that are sent the same messages: the only way to fan out."""

@@ -126,6 +126,9 @@ class ScriptedChannel:
         self.aborted = True
         self.lose()
 
+    def held(self) -> int:
+        return self.waiting
+
     def info(self) -> ChannelInfo:
         return ChannelInfo(
             ("203.0.113.1", 40000, 0, 0),

@@ -175,6 +175,12 @@ class StreamChannel(ABC):
             ),
         )
 
+    def held(self) -> int:
+        held = self._buffered()
+        if self._receiver is not None and self._sender is not None:
+            held += self._receiver.held + self._sender.held
+        return held
+
     # -- input
 
     def _arrived(self, data: bytes) -> None:
