@@ -111,6 +111,19 @@ def slow(server: wsmash.WebSocketServer, seen: Seen) -> None:
             await asyncio.sleep(0.05)
 
 
+def stuck(server: wsmash.WebSocketServer, seen: Seen) -> None:
+    """Be at the first message until this side closes the connection: what follows waits in the inbox."""
+
+    @server.on("connection")
+    def connected(event: wsmash.ConnectionEvent) -> None:
+        seen.watch(event.client)
+
+        @event.client.on("message")
+        async def received(event: wsmash.MessageEvent) -> None:
+            seen.message(event.data)
+            await event.client.wait_closed()
+
+
 def leak(server: wsmash.WebSocketServer, seen: Seen) -> None:
     """Keep a descriptor for each connection, and write what nobody may: for tests of the checks themselves."""
     kept = []
