@@ -8,7 +8,7 @@ ARGS :=
 OVER_SOCKETS := --ignore=tests/runtime/test_engines_agree.py tests/runtime tests/interop tests/transports/test_budget.py \
 	tests/test_[achr]*.py tests/test_pro*.py tests/test_s*.py
 
-.PHONY: help run test matrix bench leaks conformance sanitize fuzz soak lint types native wheel packages peers clean
+.PHONY: help run test matrix bench leaks conformance sanitize fuzz soak storm lint types native wheel packages peers clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -46,6 +46,9 @@ fuzz: ## each of the fuzzers for SECONDS=60; those named by ARGS only; wants Pyt
 soak: native ## honest and hostile load for SECONDS=60, on ENGINE=native: nothing may grow, nothing may be left
 	@WSMASH_ENGINE=$(or $(ENGINE),$(WSMASH_ENGINE),native) PYTHONPATH=src:tests \
 		$(BIN)/python -m soak.run --seconds $(or $(SECONDS),60) $(ARGS)
+
+storm: native ## 1000 clients lose their server for OUTAGE=0 seconds, with the delays of reconnect=True, and come back
+	@PYTHONPATH=src $(BIN)/python tests/hostile/storm.py --outage $(or $(OUTAGE),0) $(ARGS)
 
 lint: $(READY) ## ruff, the layers, and whether what is written by tools is what the code says
 	$(BIN)/ruff check
