@@ -252,7 +252,8 @@ def _host_name(name: str) -> str:
         try:
             name = idna.encode(name, uts46=True).decode("ascii")
         except UnicodeError as error:
-            raise ValueError(f"the host is no internationalized domain name ({error})") from None
+            # It quotes the whole name, escaped.
+            raise ValueError(f"the host is no internationalized domain name ({str(error)[:100]})") from None
     return _ascii_name(name.lower())
 
 

@@ -1,9 +1,6 @@
-"""Any text as a header's value: lists of tokens and extensions, and what is agreed on, Host and Origin."""
+"""Any text as a header's value: lists of tokens and extensions, and what is agreed on; when to ask again."""
 
 from __future__ import annotations
-
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from fuzz.judging import told, too_slow
 from wsmash.options import Deflate
@@ -12,14 +9,12 @@ from wsmash.sansio.deflate_negotiation import NAME, accept_offer, check_answer, 
 from wsmash.sansio.headers import (
     MAX_EXTENSIONS,
     Extension,
-    Headers,
     format_extension,
     holds_token,
     parse_extensions,
     parse_tokens,
 )
-from wsmash.sansio.origin import refusal
-from wsmash.urls import split_host
+from wsmash.sansio.retry_after import LONGEST, parse_retry_after
 
 SETTINGS = (
     Deflate(),
@@ -111,42 +106,10 @@ def _tokens(*lines: str) -> tuple[str, ...] | None:
         return None
 
 
-def origin(data: bytes) -> str:
-    """Host in the first line, Origin in those after it: nobody else's page is ever let in."""
-    host, *origins = data.decode("ascii", "ignore").split("\n")  # no other is let in by `parse_request`
-    headers = Headers([("Host", host), *[("Origin", each) for each in origins]])
-    for secure in (False, True):
-        for loopback_only in (False, True):
-            why = refusal(headers, secure=secure, loopback_only=loopback_only, origins=(), allowed_hosts=None)
-            assert why is None or len(why) < 1000
-            if why is None and origins and not loopback_only and not _is_own(origins[0], host):
-                return f"a page of {origins[0]!r} is let in at {host!r}"
-            assert why is not None or len(origins) < 2
-    listed = refusal(headers, secure=True, loopback_only=False, origins=("https://a.example",), allowed_hosts=("b.io",))
-    if listed is None and split_host(host)[0] != "b.io":
-        return f"{host!r} is taken for b.io"
-    return _host(host)
-
-
-def _is_own(origin: str, host: str) -> bool:
-    """What the standard library, which takes much more for a URL, says about who the two name."""
-    one, other = urlsplit(origin), urlsplit(f"{urlsplit(origin).scheme}://{host}")
-    default = {"http": 80, "https": 443}.get(one.scheme)
-    if default is None or one.path:
-        return False
-    return (_address(one.hostname), one.port or default) == (_address(other.hostname), other.port or default)
-
-
-def _address(host: str | None) -> object:
-    """An address has several forms in IPv6."""
-    return ip_address(host) if host and ":" in host else host
-
-
-def _host(text: str) -> str:
-    """A host is a ValueError, or stays what it is when it is taken apart again."""
-    try:
-        name, port = split_host(text)
-    except ValueError:
-        return ""
-    again = split_host((f"[{name}]" if ":" in name else name) + ("" if port is None else f":{port}"))
-    return "" if again == (name, port) else f"{text!r} is {name!r}, and that is {again!r}"
+def retry_after(data: bytes) -> str:
+    """`Retry-After`: seconds that can be waited, or None."""
+    text = data.decode("latin-1")
+    for now in (0.0, 1.8e9):
+        found = parse_retry_after(text, now)
+        assert found is None or 0 <= found <= LONGEST
+    return too_slow(text, lambda text: parse_retry_after(text, 0.0))

@@ -164,6 +164,12 @@ def _options() -> ClientOptions:
     return ClientOptions("ws://localhost/", max_headers=12, max_header_line=300, max_head_size=900)
 
 
+def close() -> None:
+    """Let go of the loop."""
+    _loop().close()
+    _loop.cache_clear()
+
+
 @cache
 def _loop() -> asyncio.AbstractEventLoop:
     """Whose futures are used, and which never runs."""

@@ -27,8 +27,8 @@ SLOWEST = 20
 """Seconds that one input may take. It takes a thousandth; a busy machine and the tracing make it more."""
 
 TRACED = [
-    "fixtures", "wsmash.codecs", "wsmash.grammar", "wsmash.routing", "wsmash.runtime.opening", "wsmash.sansio",
-    "wsmash.transports", "wsmash.urls",
+    "fixtures", "wsmash.addresses", "wsmash.auth", "wsmash.codecs", "wsmash.grammar", "wsmash.reception",
+    "wsmash.routing", "wsmash.runtime", "wsmash.sansio", "wsmash.transports", "wsmash.urls",
 ]  # fmt: skip
 """Whose branches guide the fuzzer."""
 
@@ -37,7 +37,8 @@ INSIDE = "--inside"
 
 NAMES = (
     "receiver", "sender", "engine", "frames", "inflate", "deflate",
-    "request", "response", "extensions", "tokens", "origin", "url", "json",
+    "request", "response", "extensions", "tokens", "retry", "origin", "forwarded", "redirect", "credentials",
+    "url", "json", "server",
 )  # fmt: skip
 """Written here too, since the targets are imported by the process that traces them."""
 

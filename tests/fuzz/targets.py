@@ -13,7 +13,7 @@ from fixtures.codec import CODECS, Codec
 from fixtures.driver import DRIVERS
 from fixtures.driver_schedules import schedule
 from fixtures.schedules import from_bytes, reading, writing
-from fuzz import fields, heads, streams, texts
+from fuzz import fields, heads, streams, texts, trust, whole
 
 
 def receiver(data: bytes) -> str:
@@ -48,7 +48,12 @@ TARGETS: dict[str, Callable[[bytes], str]] = TWINS | {
     "response": heads.response,
     "extensions": fields.extensions,
     "tokens": fields.tokens,
-    "origin": fields.origin,
+    "retry": fields.retry_after,
+    "origin": trust.origin,
+    "forwarded": trust.forwarded,
+    "redirect": trust.redirect,
+    "credentials": trust.credentials,
     "url": texts.url,
     "json": texts.as_json,
+    "server": whole.server,
 }

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from fuzz import heads, whole
 from fuzz.run import CORPUS, NAMES, REGRESSIONS
 from fuzz.targets import TARGETS, TWINS
 from wsmash.transports import native
 
 CORPUS_SIZE = 500 * 1024
 """Bytes of all the inputs that are kept."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loops() -> Iterator[None]:
+    """The loops that targets keep are closed in the end."""
+    yield
+    for module in (heads, whole):
+        module.close()
+
 
 _targets = pytest.mark.parametrize("name", [
     pytest.param(
