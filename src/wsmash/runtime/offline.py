@@ -91,13 +91,14 @@ class Offline:
         blocking: whether what is sent over the open connection has to go behind the queue.
     """
 
-    __slots__ = ("_bounds", "_fresh", "_handed", "_reports", "_size", "_waiting", "blocking")
+    __slots__ = ("_bounds", "_fresh", "_handed", "_refused", "_reports", "_size", "_waiting", "blocking")
 
     def __init__(self, bounds: OfflineQueue) -> None:
         self._bounds = bounds
         self._waiting: OrderedDict[object, Kept] = OrderedDict()  # by its key, where a newer one may take its place
         self._handed: deque[Kept] = deque()  # to the connection there is, and not known to have arrived
         self._fresh = 0  # how many of them no ping was sent after
+        self._refused = False  # the oldest one found too little room, below high water
         self._size = 0
         self._reports: list[DroppedEvent] = []
         self.blocking = False
@@ -159,13 +160,14 @@ class Offline:
         while self._waiting:
             key, kept = next(iter(self._waiting.items()))
             waiting = client._put(kept.opcode, kept.payload, compress=kept.compress)
-            if waiting != REFUSED:
+            self._refused = waiting == REFUSED
+            if not self._refused:
                 del self._waiting[key]
                 self._handed.append(kept)
                 self._fresh += 1
                 kept.settle()
-            if waiting == REFUSED or (waiting > most and not hurry):
-                self._prove(client)  # a message that was refused is tried again with the pong: then there is room
+            if self._refused or (waiting > most and not hurry):
+                self._prove(client)
                 return False
         if self._fresh:
             self._prove(client)
@@ -187,8 +189,8 @@ class Offline:
             return  # of a connection that is gone
         for _ in range(count):
             self._size -= handed.popleft().size
-        if client._life is Life.OPEN:
-            client._flush()
+        if self._refused and client._life is Life.OPEN:
+            client._flush()  # there is room now, of which no `drained` would tell
 
     # -- ends
 
