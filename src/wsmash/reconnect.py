@@ -135,6 +135,11 @@ class ReconnectingConnection(WebSocketConnection):
         """Try to connect."""
 
     @property
+    def _ended_by(self) -> Exception | None:
+        """The outage that was the end."""
+        return None if self._outages is None else self._outages.ended
+
+    @property
     def _lasts(self) -> bool:
         return self._outages is not None and not self._outages.over
 

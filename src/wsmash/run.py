@@ -44,6 +44,7 @@ def run(server_or_client: WebSocketServer | WebSocketClient) -> None:
         RuntimeError: an event loop is running already.
         OSError, ConnectError, OpenTimeout, HandshakeError: it could not start or
             connect, and has no `error` callback.
+        WebSocketError: the same of a client with `reconnect`, which an outage has ended.
     """
     if not isinstance(server_or_client, (WebSocketServer, WebSocketClient)):
         raise TypeError(f"run takes a WebSocketServer or a WebSocketClient, not {server_or_client!r}")
@@ -75,7 +76,7 @@ async def _serve(server: WebSocketServer, watchdog: Watchdog) -> None:
 
 async def _talk(client: WebSocketClient, watchdog: Watchdog) -> None:
     leaving = False
-    failure: WebSocketError | None = None
+    failure: Exception | None = None
 
     def leave() -> None:
         nonlocal leaving
@@ -89,6 +90,7 @@ async def _talk(client: WebSocketClient, watchdog: Watchdog) -> None:
                 client.close(CloseCode.GOING_AWAY)
             failure = await _failure_of(client)
             await client.wait_closed()
+            failure = failure or client._ended_by
             await client.callbacks_done()
     if failure is not None and client._on_error is None:
         raise failure

@@ -96,6 +96,38 @@ def closed(event: wsmash.CloseEvent) -> None:
     assert_type(event.sent, tuple[int, str] | None)
 
 
+@client.on("reconnecting")
+def reconnecting(event: wsmash.ReconnectingEvent) -> None:
+    """The fields of an outage."""
+    assert_type(event.attempt, int)
+    assert_type(event.delay, float)
+    assert_type(event.error, Exception)
+    assert_type(event.code, int)
+    assert_type(event.client, wsmash.WebSocketConnection)
+
+
+class Patient:
+    """A policy of one's own inherits nothing."""
+
+    def delay(self, outage: wsmash.Outage) -> float | None:
+        """Twice the last delay."""
+        return None if outage.status == 404 else 2 * (outage.previous_delay or 1)
+
+
+class Choosy(wsmash.Reconnect):
+    """One that decides only on what is fatal."""
+
+    def is_fatal(self, outage: wsmash.Outage) -> bool:
+        """An application's own code."""
+        return outage.code == 4001 or super().is_fatal(outage)
+
+
+policies: list[wsmash.ReconnectPolicy] = [wsmash.Reconnect(max_attempts=5), Patient(), Choosy()]
+wsmash.create_client("ws://a", reconnect=True, offline_queue=100)
+wsmash.create_client("ws://a", reconnect=Patient(), offline_queue=wsmash.OfflineQueue(max_age=None))
+wsmash.connect("ws://a", reconnect=Choosy(first_delay=1))
+client.on("dropped", lambda event: print(event.data, event.reason))
+client.on("open", lambda event: print(event.reconnected))
 client.on("error", lambda event: print(event.error, event.client))
 client.on("message", lambda event: event.client.send(event.data))
 client.off("open", opened)
