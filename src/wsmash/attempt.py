@@ -89,6 +89,7 @@ class Attempt:
             raise ConnectError(f"cannot connect: {error}") from error
         finally:
             self._opening = None
+            self._visited = ()
 
     async def _visit(self, accepted: Accepted, *, trusted: bool) -> WebSocketURL | None:
         """Ask one server: None once the channel is handed over, or where to ask instead."""

@@ -166,6 +166,18 @@ async def test_close_writes_what_waits(size: int, peer_ends: bool) -> None:
         assert (await ends.handler.hears("lost"))[0] is None
 
 
+@in_loop
+async def test_part_of_a_record_is_life() -> None:
+    """Whoever asks when the peer was last heard is told of bytes that are no plaintext yet."""
+    async with tunnel() as ends:
+        before = ends.channel.info().received_at
+        await asyncio.sleep(0.002)
+        os.write(ends.peer.fileno(), b"\x17\x03\x03")  # the head of a record
+        while ends.channel.info().received_at == before:
+            await asyncio.sleep(0)
+        assert ends.handler.heard == []
+
+
 @pytest.mark.parametrize("polite", [True, False])
 @in_loop
 async def test_the_peer_s_end(polite: bool) -> None:

@@ -57,6 +57,9 @@ client = wsmash.create_client(
     open_timeout=None,
     compression=wsmash.Deflate(level=1),
     ssl=ssl.create_default_context(),
+    proxy="https://proxy.example",
+    proxy_ssl=ssl.create_default_context(),
+    max_redirects=0,
 )
 assert_type(client, wsmash.WebSocketClient)
 assert_type(wsmash.WebSocketClient("ws://a", "chat"), wsmash.WebSocketClient)

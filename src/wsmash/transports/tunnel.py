@@ -50,6 +50,7 @@ class TunnelChannel(SocketChannel):
         except OSError as error:
             self._finish(error)
             return
+        self.received_at = self._loop.time()  # a record that is not complete is life, too
         self._sealed += self._session.output()  # such as the answer to an update of keys
         if self._sealed:
             self._flush()
