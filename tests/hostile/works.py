@@ -111,6 +111,18 @@ def slow(server: wsmash.WebSocketServer, seen: Seen) -> None:
             await asyncio.sleep(0.05)
 
 
+def parse(server: wsmash.WebSocketServer, seen: Seen) -> None:
+    """Take each message for JSON, and say what it is."""
+
+    @server.on("connection")
+    def connected(event: wsmash.ConnectionEvent) -> None:
+        seen.watch(event.client)
+
+        @event.client.on("message")
+        def received(event: wsmash.MessageEvent) -> None:
+            event.client.send(type(event.json()).__name__)
+
+
 def stuck(server: wsmash.WebSocketServer, seen: Seen) -> None:
     """Be at the first message until this side closes the connection: what follows waits in the inbox."""
 

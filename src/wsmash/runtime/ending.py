@@ -199,7 +199,8 @@ class Ending(Core):
             return
         server = self._owner.role is Role.SERVER
         if isinstance(error, InvalidMessage):
-            self._owner.reports.log(logging.ERROR, "%s: %s", self, error)
+            # On a server it is a stranger's fault, and worth as much as any other that ends a connection.
+            self._owner.reports.log(logging.INFO if server else logging.ERROR, "%s: %s", self, error)
             code, reason = CloseCode.INVALID_FRAME_PAYLOAD_DATA, "invalid message"
         else:
             self._owner.reports.log(logging.ERROR, "%s: a callback failed", self, error=error)
