@@ -58,7 +58,7 @@ class ProxyError(ConnectError):
 
 
 class OpenTimeout(WebSocketError, TimeoutError):
-    """The connection was not open within `open_timeout` seconds."""
+    """The connection was not open within `open_timeout` seconds, or for a queued message within `max_age`."""
 
 
 class HandshakeError(WebSocketError):
@@ -145,4 +145,4 @@ class InvalidMessage(WebSocketError, ValueError):
 
 
 class SlowConsumer(WebSocketError):
-    """The peer reads more slowly than is sent to it, and `max_write_buffer` is full."""
+    """The peer reads more slowly than is sent to it, and `max_write_buffer`, or a client's offline queue, is full."""

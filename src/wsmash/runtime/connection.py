@@ -130,9 +130,10 @@ class WebSocketConnection(Lifecycle, ABC):
         Raises:
             TypeError: this is no message, where `send_json` takes any JSON value; or the key is no str.
             ValueError: a lone surrogate, or a NaN or infinity in JSON.
-            InvalidState: the connection is not open yet.
+            InvalidState: the connection is not open yet, and there is no `offline_queue`.
             ConnectionClosed: it is open no more.
-            SlowConsumer: the write buffer is full, and the policy is "close" or "raise".
+            SlowConsumer: the write buffer is full, and the policy is "close" or "raise"; or
+                the offline queue is full.
         """
         opcode, payload = encode_message(data)
         if key is not None and not isinstance(key, str):

@@ -28,8 +28,9 @@ class Counters:
 
     Attributes:
         closed_slow: connections failed with 1013 because their peer reads too slowly.
-        dropped: messages not sent: under the policy "drop"; broadcasts under "raise"; and
-            conflated ones that found no room when the connection closed.
+        dropped: messages not sent: under the policy "drop"; broadcasts under "raise";
+            conflated ones that found no room when the connection closed; and those of an
+            offline queue that expired, were left or are not known to have arrived.
         conflated: messages replaced by a newer one of their key before they were sent.
         discarded: messages received that nobody was there to take.
         closed_rate: connections failed with 1008 because of `message_rate`.
