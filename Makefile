@@ -55,6 +55,7 @@ lint: $(READY) ## ruff, the layers, and whether what is written by tools is what
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python tools/options_table.py --check
 	$(BIN)/python tools/native_tables.py --check
+	$(BIN)/python tools/threat_model.py --check
 
 types: $(READY) ## mypy, strict
 	$(BIN)/mypy
