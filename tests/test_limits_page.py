@@ -10,6 +10,7 @@ import pytest
 
 import wsmash
 from documents import ROOT
+from tools.measure_memory import CLIENT, SERVER
 from tools.options_table import shown
 from wsmash.options import KIB, MIB, ClientOptions, ServerOptions
 
@@ -67,6 +68,13 @@ def test_constants_have_their_values(name: str) -> None:
     module, _, constant = name.rpartition(".")
     value = getattr(import_module(f"wsmash.{module}"), constant)
     assert CONSTANTS[name] == size(value)
+
+
+def test_every_state_was_measured() -> None:
+    """The table has what the tool measures, in its order, with a size for each engine."""
+    measured = TEXT.partition("<!-- measured -->")[2].partition("<!-- end -->")[0]
+    rows = re.findall(r"^\| ([^|]+) \| [\d.]+ [KM]iB \| [\d.]+ [KM]iB \|$", measured, re.MULTILINE)
+    assert rows == [state.name for state in SERVER + CLIENT]
 
 
 BOUND = re.compile(r"^((?:MAX|MOST)_\w+|\w+_PER_(?:TURN|SECOND))(?:: Final\S*)? = ", re.MULTILINE)

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import dataclasses
+import json
+import random
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 
+import wsmash
 from fixtures.clock import idle, virtual
 from fixtures.ends import end, open_client_end, open_pair, open_server_end, texts
+from fixtures.live import make_server, url_of
 from wsmash.constants import Opcode
 from wsmash.errors import ConnectionClosed
 from wsmash.runtime.connection import WebSocketConnection
@@ -29,6 +34,26 @@ class Point:
 
     x: int
     y: int
+
+
+class Liar(bytes):
+    """Bytes that say they are more than they are."""
+
+    def __len__(self) -> int:
+        return 2**40
+
+    def __repr__(self) -> str:
+        return "a liar"
+
+
+class Huge:
+    """What has a length and nothing else."""
+
+    def __len__(self) -> int:
+        return 2**40
+
+    def __repr__(self) -> str:
+        return "something huge"
 
 
 class Move(msgspec.Struct):
@@ -58,6 +83,7 @@ async def test_str_is_a_text_message(text: str) -> None:
         memoryview(b"xabcx")[1:4],
         array.array("H", [1, 2]),
         memoryview(array.array("d", [1.5])),
+        Liar(b"abc"),
     ],
     ids=repr,
 )
@@ -91,7 +117,9 @@ async def test_dicts_lists_dataclasses_and_structs_are_json(value: Any, text: st
 
 @pytest.mark.case(35)
 @pytest.mark.parametrize(
-    "value", [None, 1, 1.5, True, (1, 2), {1}, frozenset(), object(), Point, memoryview(b"abcdef")[::2]], ids=repr
+    "value",
+    [None, 1, 1.5, True, (1, 2), {1}, frozenset(), object(), Point, Huge(), memoryview(b"abcdef")[::2]],
+    ids=repr,
 )
 @virtual
 async def test_everything_else_is_a_type_error(value: Any) -> None:
@@ -101,6 +129,62 @@ async def test_everything_else_is_a_type_error(value: Any) -> None:
         client.send(value)
     assert channel.sent == []
     end(client)
+
+
+@pytest.mark.case(35)
+def test_a_liar_on_a_real_connection() -> None:
+    """What arrives are its bytes, whichever side sends it, compressed or not: no memory beside them is read."""
+
+    async def talk(compression: Any) -> list[str | bytes]:
+        async with make_server(compression=compression) as server:
+            server.on("connection", lambda event: event.client.send(Liar(b"abc" * 100)))
+            async with wsmash.connect(url_of(server), compression=compression) as client:
+                received = [await client.recv()]
+                [other] = server.get_clients()
+                client.send(Liar(b"def" * 100))
+                received.append(await other.recv())
+                server.broadcast(Liar(b"ghi" * 100))
+                return [*received, await client.recv()]
+
+    for compression in (None, "deflate"):
+        assert asyncio.run(talk(compression)) == [b"abc" * 100, b"def" * 100, b"ghi" * 100]
+
+
+@pytest.mark.case(63)
+def test_cancelled_sends_leave_the_compressor_sound() -> None:
+    """Of tasks that are cancelled before, in and after `send`, each message arrives whole, in order, or not at all."""
+    draw = random.Random(63)
+    texts = [json.dumps([at, draw.random(), "words of a message " * draw.randrange(2000)]) for at in range(120)]
+
+    async def send(client: wsmash.WebSocketClient, text: str, sent: list[str]) -> None:
+        await asyncio.sleep(0)
+        action = client.send(text)
+        sent.append(text)
+        await action
+
+    async def talk() -> tuple[list[str], list[str | bytes]]:
+        sent: list[str] = []
+        received: list[str | bytes] = []
+        over = asyncio.Event()
+        async with make_server(compression="deflate") as server:
+
+            @server.on("connection")
+            def connected(event: wsmash.ConnectionEvent) -> None:
+                event.client.on("message", lambda event: received.append(event.data))
+                event.client.on("close", lambda _: over.set())
+
+            async with wsmash.connect(url_of(server), compression="deflate", max_write_buffer=None) as client:
+                tasks = []
+                for text in texts:
+                    tasks.append(asyncio.create_task(send(client, text, sent)))
+                    await asyncio.sleep(0)
+                    draw.choice(tasks).cancel()
+                await asyncio.wait(tasks)
+            await over.wait()
+        return sent, received
+
+    sent, received = asyncio.run(talk())
+    assert received == sent and len(texts) // 4 < len(sent) < len(texts)
 
 
 @virtual
