@@ -215,8 +215,7 @@ class StreamChannel(ABC):
             plaintext, ended = tls.receive(data)
         except ssl.SSLError as error:
             if self._closing and not tls.shaking_hands:
-                tls.output()
-                return b"", False  # nothing is listened to any more, sound or not, and nothing answered
+                return b"", False  # nothing is listened to any more, sound or not
             self._queue(tls.output())
             self._flush()  # the alert
             self._finish(error)

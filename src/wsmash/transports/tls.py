@@ -41,7 +41,9 @@ class TLSPump:
             0 where they have gone out.
     """
 
-    __slots__ = ("_closing", "_early", "_ready", "answered", "failure", "incoming", "outgoing", "session")
+    __slots__ = (
+        "_closing", "_early", "_ready", "_said_goodbye", "answered", "failure", "incoming", "outgoing", "session"
+    )  # fmt: skip
 
     def __init__(
         self, tls: TLS, incoming: ssl.MemoryBIO | None = None, outgoing: ssl.MemoryBIO | None = None
@@ -51,7 +53,7 @@ class TLSPump:
         self._early: list[bytes] | None = []
         self.failure: ssl.SSLError | None = None
         self.answered = 0
-        self._closing = False
+        self._closing = self._said_goodbye = False
         self._ready: list[bytes] = []
         self.session = tls.context.wrap_bio(
             self.incoming, self.outgoing, server_side=tls.server_side, server_hostname=tls.server_hostname
@@ -115,7 +117,8 @@ class TLSPump:
         if self._early is None:
             with contextlib.suppress(ssl.SSLError):  # the answer has not come: the socket's end says the same
                 self.session.unwrap()
-        self._drain()
+            self._drain()
+            self._said_goodbye = True
 
     def output(self) -> bytes:
         """Ciphertext to be sent to the peer."""
@@ -157,5 +160,7 @@ class TLSPump:
         """Take out what is to be sent; how many bytes that were."""
         size = self.outgoing.pending
         if size:
-            self._ready.append(self.outgoing.read())
+            data = self.outgoing.read()
+            if not self._said_goodbye:  # nothing may follow it, and nobody would read it
+                self._ready.append(data)
         return size
