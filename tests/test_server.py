@@ -14,6 +14,7 @@ import pytest
 import wsmash
 from fixtures.clock import real, turns
 from fixtures.live import errors, make_server, url_of
+from fixtures.raw import upgrade
 from wsmash.errors import ConnectionClosed, InvalidState
 
 who: ContextVar[str] = ContextVar("who", default="nobody")
@@ -407,3 +408,30 @@ async def test_a_server_that_sends_whenever_there_is_room_still_hears_its_peer()
 async def _read_all(client: wsmash.WebSocketClient) -> None:
     async for _ in client:
         pass
+
+
+@pytest.mark.case(51, 76)
+@pytest.mark.timeout(20)
+@real
+async def test_who_sends_without_end_to_a_peer_that_is_gone() -> None:
+    """Sending waits where nothing is taken any more, so that the loop hears of the end: nobody else is held up."""
+    ends: list[object] = []
+
+    async def pump(client: wsmash.ServerConnection) -> None:
+        try:
+            while True:
+                await client.send("x")
+        except ConnectionClosed as error:
+            ends.append(error.code)
+
+    async with make_server() as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(upgrade())
+        await reader.readuntil(b"\r\n\r\n")
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        client = server.get_clients()[0]
+        writer.transport.abort()
+        await turns(1)  # the socket is closed by now, and nobody has told the server
+        await pump(client)
+        assert ends == [1006] and server.get_client_count() == 0

@@ -191,13 +191,18 @@ cdef class Channel(Input):
         """Drop the connection as it is."""
         self.finish(None)
 
+    @property
+    def broken(self):
+        """Whether the socket takes no more output."""
+        return self._broken
+
     def info(self):
         """A look at the channel."""
         return ChannelInfo(
             self.remote(),
             None if self._gone else _address(self._fd, False),
             None if self._tls is None else self._tls.pump.session,
-            self.buffered(),
+            self.buffered() or (self._broken and self._receiver is not None),
             self._received_at,
             self._written_at,
             self._receiver is not None and (self._receiver.unfinished or self.holds_part()),

@@ -196,6 +196,8 @@ cdef class Output(Entry):
 
     cdef Py_ssize_t measure(self) noexcept:
         cdef size_t waiting = self.buffered()
+        if self._broken:
+            return self._high_water + 1  # never to be taken: who sends on has to wait for the end
         if waiting > self._high_water:
             self._above = True
         return waiting

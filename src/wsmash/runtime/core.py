@@ -175,7 +175,8 @@ class Core(Emitter):
             self._owner.environment.loop.call_soon(self._pause_for_output)
 
     def _pause_for_output(self) -> None:
-        if self._congested:
+        # Where nothing is ever taken any more, only the end that is to be read lets anybody go on.
+        if self._congested and self._channel is not None and not self._channel.broken:
             self._pause(OUTPUT)
 
     # -- pauses

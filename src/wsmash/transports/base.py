@@ -69,7 +69,7 @@ class ChannelInfo(NamedTuple):
     local_address: Address
     tls: ssl.SSLObject | None
     buffered: int
-    """Bytes that wait to be written."""
+    """Bytes that wait to be written; not 0 either where messages never will be."""
     received_at: float
     """When bytes last arrived."""
     written_at: float
@@ -125,7 +125,8 @@ class Channel(Protocol):
         Returns how many bytes wait to be written now. A whole message that finds
         others waiting and would take the buffer above `max_write_buffer` is not
         sent: `REFUSED`. A fragment is always taken: its sender waits for room
-        between them. The payload may be changed as soon as this returns.
+        between them. The payload may be changed as soon as this returns. Where the
+        channel is broken, it returns more than high water, and is not drained.
         """
 
     def pause_reading(self) -> None: ...
@@ -137,6 +138,10 @@ class Channel(Protocol):
 
     def abort(self) -> None:
         """Drop the connection as it is."""
+
+    @property
+    def broken(self) -> bool:
+        """Whether nothing that is sent leaves any more; what the peer sent before that still comes."""
 
     def info(self) -> ChannelInfo: ...
 

@@ -126,6 +126,10 @@ class ScriptedChannel:
         self.aborted = True
         self.lose()
 
+    @property
+    def broken(self) -> bool:
+        return False
+
     def held(self) -> int:
         return self.waiting
 

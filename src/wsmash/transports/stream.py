@@ -158,13 +158,17 @@ class StreamChannel(ABC):
     def abort(self) -> None:
         self._finish(None)
 
+    @property
+    def broken(self) -> bool:
+        return self._broken
+
     def info(self) -> ChannelInfo:
         remote, local = self._addresses()
         return ChannelInfo(
             remote,
             local,
             None if self._tls is None else self._tls.session,
-            self._buffered(),
+            self._buffered() or int(self._broken and self._receiver is not None),
             self.received_at,
             self.written_at,
             self._receiver is not None and self._receiver.unfinished,
@@ -360,6 +364,8 @@ class StreamChannel(ABC):
 
     def _measure(self) -> int:
         waiting = self._buffered()
+        if self._broken:
+            return self._limits.high_water + 1  # never to be taken: who sends on has to wait for the end
         if waiting > self._limits.high_water:
             self.above_high_water = True
         return waiting
