@@ -16,7 +16,7 @@ from .routing import Router
 from .runtime.counters import ServerCounters
 from .runtime.emitter import must_run
 from .runtime.limits import Rates, Verdict
-from .runtime.opening import Admission, Answer, ServerOpening, head_limits, try_later
+from .runtime.opening import Admission, Answer, Download, ServerOpening, head_limits, try_later
 from .sansio.handshake import check_host, check_request, is_upgrade
 from .sansio.head import NO_PARAMS, RemoteAddress, Response, path_of
 from .sansio.http1 import ParsedHead
@@ -126,7 +126,7 @@ class Reception:
         if response is not None:
             return _checked(response)
         answer = self._decide(asked)
-        return answer if isinstance(answer, (Response, Admission)) else await answer
+        return answer if isinstance(answer, (Response, Admission, Download)) else await answer
 
     def _decide(self, asked: Asked) -> Answer | Awaitable[Answer]:
         head = asked.head
@@ -185,7 +185,12 @@ class Reception:
     async def _serve_file(self, files: StaticFiles, asked: Asked) -> Answer:
         # Reading may take its time: not on the loop.
         request = as_request(asked.raw, asked.caller)
-        response = await asyncio.get_running_loop().run_in_executor(None, files.respond, request)
+        finding = asyncio.get_running_loop().run_in_executor(None, files.respond, request)
+        try:
+            response = await asyncio.shield(finding)
+        except asyncio.CancelledError:
+            finding.add_done_callback(_close_file)
+            raise
         return response or _no_file(asked.endpoint)
 
 
@@ -193,6 +198,14 @@ def _no_file(endpoint: Endpoint | None) -> Response:
     if endpoint is not None:
         return Response(426, "this is a WebSocket: connect with a WebSocket client\n", [("Upgrade", "websocket")])
     return Response(404, "not found\n")
+
+
+def _close_file(finding: asyncio.Future[Response | Download | None]) -> None:
+    """The file that was found is wanted no more."""
+    if not finding.cancelled() and finding.exception() is None:
+        found = finding.result()
+        if isinstance(found, Download):
+            found.file.close()
 
 
 def _checked(response: object) -> Response:

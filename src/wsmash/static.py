@@ -1,13 +1,15 @@
 """Files of a folder over plain HTTP: what a page needs beside its WebSocket.
 
 This is for the page of an example, a dashboard or a test, not in place of a web
-server: each request reads its file whole. It blocks meanwhile, may be called from
-several threads, and never serves anything from outside its folders nor any name
-that starts with a dot.
+server. It blocks while it finds and reads a file, may be called from several
+threads, and never serves anything from outside its folders nor any name that
+starts with a dot. Large files are left to be read while they are sent, so that
+slow readers hold little of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Mapping
@@ -19,10 +21,14 @@ from typing import Final
 from urllib.parse import quote
 
 from .grammar import OWS, shown
+from .runtime.opening import Download
 from .sansio.head import Request, Response
 
 MAX_FILE_SIZE: Final = 16 * 1024 * 1024
 """A file of more bytes is as good as not there; the log says so once."""
+
+MAX_WHOLE: Final = 128 * 1024
+"""A file of more bytes is read while it is sent."""
 
 _INDEX: Final = "index.html"
 
@@ -76,7 +82,7 @@ class StaticFiles:
         self._folders = sorted(by_prefix.items(), key=lambda item: len(item[0]), reverse=True)
         self._too_large: set[Path] = set()
 
-    def respond(self, request: Request) -> Response | None:
+    def respond(self, request: Request) -> Response | Download | None:
         """The answer to a GET or HEAD request, None where no file is there for it.
 
         The path of a folder stands for its `index.html`; without a slash at the end it is
@@ -91,7 +97,7 @@ class StaticFiles:
                 return self._respond_from(root, path, path[len(prefix) :], request)
         return None
 
-    def _respond_from(self, root: Path, path: str, rest: str, request: Request) -> Response | None:
+    def _respond_from(self, root: Path, path: str, rest: str, request: Request) -> Response | Download | None:
         names = rest.split("/")[1:]
         ends_with_slash = names[-1:] == [""]
         if ends_with_slash:
@@ -106,11 +112,12 @@ class StaticFiles:
             return None
         return None if location is None else self._read(location, request.headers.get("If-None-Match", ""))
 
-    def _read(self, location: Path, known_tags: str) -> Response | None:
+    def _read(self, location: Path, known_tags: str) -> Response | Download | None:
         try:
             if not location.is_file():  # to open a device may be enough to set it off
                 return None
-            with open(location, "rb", opener=_open) as file:  # Path.open takes no opener
+            with contextlib.ExitStack() as stack:
+                file = stack.enter_context(open(location, "rb", opener=_open))  # Path.open takes no opener
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
                     return None
@@ -121,10 +128,13 @@ class StaticFiles:
                 headers = [("ETag", tag), ("Cache-Control", "no-cache"), ("X-Content-Type-Options", "nosniff")]
                 if _names_tag(known_tags, tag):
                     return Response(304, headers=headers)
-                body = file.read(status.st_size)
+                headers.insert(0, ("Content-Type", _content_type(location)))
+                if status.st_size > MAX_WHOLE:
+                    stack.pop_all()  # it is closed by who sends it
+                    return Download(Response(200, headers=headers), file, status.st_size)
+                return Response(200, file.read(status.st_size), headers)
         except OSError:
             return None
-        return Response(200, body, [("Content-Type", _content_type(location)), *headers])
 
     def _warn(self, location: Path, size: int) -> None:
         if location not in self._too_large:

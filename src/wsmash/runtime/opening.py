@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
-from typing import NamedTuple, Protocol, cast
+from typing import BinaryIO, NamedTuple, Protocol, cast
 
 from ..grammar import shown
 from ..options import ConnectionOptions
@@ -42,7 +42,21 @@ class Admission(NamedTuple):
     """Called with the channel, paused, and the bytes that followed the request."""
 
 
-Answer = Response | Admission
+class Download(NamedTuple):
+    """An answer whose body is read while it is sent."""
+
+    response: Response
+    file: BinaryIO
+    size: int
+
+
+Answer = Response | Admission | Download
+
+PIECE = 128 * 1024
+"""Bytes of a file that are read at once, and wait to be written at most, beside one piece more."""
+
+LOOK_INTERVAL = 0.02
+"""Seconds until it is looked at again how much of a file the peer has taken."""
 
 
 class Door(Protocol):
@@ -191,7 +205,7 @@ class ServerOpening:
         except Exception as error:
             self._broken(error)
             return
-        if isinstance(answer, (Admission, Response)):
+        if isinstance(answer, (Admission, Response, Download)):
             self._give(answer)
         else:
             self._task = self._environment.run(self._wait(answer))
@@ -235,6 +249,10 @@ class ServerOpening:
     def _give(self, answer: Answer) -> None:
         if isinstance(answer, Response):
             self.respond(answer)
+        elif isinstance(answer, Download):
+            self._task = self._environment.run(self._send_file(answer))
+            # Also where it is cancelled before it begins.
+            self._task.add_done_callback(lambda _: answer.file.close())
         elif not self._answered:
             channel = cast(Channel, self._channel)
             self._end()
@@ -243,13 +261,39 @@ class ServerOpening:
 
     def respond(self, response: Response) -> None:
         """Answer with plain HTTP, and end the connection."""
+        if self._begin(response) and self._channel is not None:
+            self._channel.close()
+
+    def _begin(self, response: Response, more: int = 0) -> bool:
+        """Write the answer, but for `more` bytes of its body; whether that could be done."""
         if self._answered or self._channel is None:
-            return
+            return False
         self._answered = True
         date = formatdate(usegmt=True)
-        self._channel.write(encode_response(response, head_only=self._head_only, date=date))
-        self._channel.close()
+        self._channel.write(encode_response(response, head_only=self._head_only, date=date, more=more))
         self._ask(self._options.close_timeout)
+        return True
+
+    async def _send_file(self, answer: Download) -> None:
+        """Send a file as fast as the peer takes it."""
+        channel, loop, left = cast(Channel, self._channel), self._environment.loop, answer.size
+        try:
+            if not self._begin(answer.response, left):
+                return
+            while left and not self._head_only:
+                piece = await loop.run_in_executor(None, answer.file.read, min(left, PIECE))
+                if not piece:
+                    channel.abort()  # it is shorter than was announced, which a clean end would hide
+                    return
+                left -= len(piece)
+                channel.write(piece)
+                # A byte pipe does not tell when it has drained.
+                while channel.info().buffered > PIECE:  # noqa: ASYNC110
+                    await asyncio.sleep(LOOK_INTERVAL)
+            channel.close()
+        except OSError as error:
+            self._door.reports.log(logging.ERROR, "a file could not be read: %s", error)
+            channel.abort()
 
     def abort(self) -> None:
         """Drop the connection as it is."""

@@ -272,11 +272,14 @@ def encode_request(method: str, target: str, headers: Iterable[tuple[str, str]])
     return _encode(f"{method} {target} HTTP/1.1", headers)
 
 
-def encode_response(response: Response, *, head_only: bool = False, date: str | None = None) -> bytes:
+def encode_response(
+    response: Response, *, head_only: bool = False, date: str | None = None, more: int = 0
+) -> bytes:
     """A response's head, and its body unless the request was a HEAD.
 
     The connection ends after every answer but 101, and says so; the length is
-    that of the body. What the response itself says about either is left out.
+    that of the body, and of as many bytes `more` as are to follow by themselves. What
+    the response itself says about either is left out.
     """
     status = response.status
     if status == 101:
@@ -286,7 +289,7 @@ def encode_response(response: Response, *, head_only: bool = False, date: str | 
         pairs.insert(0, ("Date", date))
     has_body = status >= 200 and status not in (204, 304)  # RFC 9112 6.3
     if has_body:
-        pairs.append(("Content-Length", str(len(response.body))))
+        pairs.append(("Content-Length", str(len(response.body) + more)))
     # RFC 9110 7.8: who sends Upgrade (a 426 must) says so in Connection too.
     pairs.append(("Connection", "upgrade, close" if "Upgrade" in response.headers else "close"))
     head = _encode(f"HTTP/1.1 {status} {response.reason}", pairs)
