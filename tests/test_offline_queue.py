@@ -514,7 +514,7 @@ async def test_drops_that_nobody_hears_of_are_logged(attempts: Attempts, caplog:
     client.close()
     await client.wait_closed()
     assert [each.getMessage() for each in caplog.records if "dropped" in each.getMessage()] == [
-        f"{client!r}: 2 messages of the offline queue were dropped, and nothing listens for it"
+        f"{client!r}: the offline queue dropped 2 of its messages, and nothing listens for that"
     ]
 
 

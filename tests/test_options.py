@@ -298,6 +298,7 @@ def test_wrong_for_a_server(options: dict[str, Any], error: type[Exception], tex
         ({"max_redirects": True}, TypeError, "max_redirects"),
         ({"reconnect": None}, TypeError, "a policy with a method delay(outage), not None"),
         ({"reconnect": 5}, TypeError, "reconnect must be True, False or a policy"),
+        ({"reconnect": type("P", (), {"delay": print, "healthy_after": None})()}, TypeError, "healthy_after"),
         ({"offline_queue": 0}, ValueError, "offline_queue must be at least 1"),
         ({"offline_queue": True}, TypeError, "offline_queue must be an int"),
         ({"offline_queue": 1.5}, TypeError, "offline_queue"),

@@ -12,11 +12,11 @@ from typing import ClassVar, Literal
 from ..grammar import HeaderPairs
 from ..proxies import parse_proxy
 from ..urls import WebSocketURL, parse_url
-from .checks import check_int, check_protocols, check_type
+from .checks import check_int, check_protocols, check_seconds, check_type
 from .compression import Deflate
 from .connection import MIB, ConnectionOptions, SlowConsumerPolicy
 from .offline import OfflineQueue
-from .reconnect import Reconnect, ReconnectPolicy
+from .reconnect import HEALTHY_AFTER, Reconnect, ReconnectPolicy
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -83,6 +83,7 @@ class ClientOptions(ConnectionOptions):
             raise TypeError(
                 f"reconnect must be True, False or a policy with a method delay(outage), not {self.reconnect!r:.75}"
             )
+        check_seconds("healthy_after of the reconnect policy", getattr(self.reconnect, "healthy_after", HEALTHY_AFTER))
         if self.offline_queue is not None and not isinstance(self.offline_queue, OfflineQueue):
             check_int("offline_queue", self.offline_queue, 1)
 

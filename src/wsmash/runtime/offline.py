@@ -244,7 +244,7 @@ class Offline:
         if client._on_dropped is None:
             lost = sum(each.reason != "conflated" for each in reports)
             if lost:
-                client._log_warning(f"{lost} messages of the offline queue were dropped, and nothing listens for it")
+                client._log_warning(f"the offline queue dropped {lost} of its messages, and nothing listens for that")
             return
         for event in reports:
             deliver(client._owner, client._context, client._on_dropped, event, client._callback_failed)

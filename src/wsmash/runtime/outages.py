@@ -15,6 +15,7 @@ from ..options import Outage, ReconnectPolicy
 from ..options.reconnect import HEALTHY_AFTER
 from ..sansio.closing import Closing
 from ..sansio.retry_after import parse_retry_after
+from .delivery import FAILURES
 
 logger = logging.getLogger("wsmash")
 
@@ -40,11 +41,22 @@ class Outages:
     """
 
     __slots__ = (
-        "_attempt", "_delay", "_policy", "_timer", "check", "count", "ended", "error", "opened_at", "over"
-    )  # fmt: skip
+        "_attempt",
+        "_delay",
+        "_healthy_after",
+        "_policy",
+        "_timer",
+        "check",
+        "count",
+        "ended",
+        "error",
+        "opened_at",
+        "over",
+    )
 
     def __init__(self, policy: ReconnectPolicy) -> None:
         self._policy = policy
+        self._healthy_after: float = getattr(policy, "healthy_after", HEALTHY_AFTER)
         self._attempt = 0
         self._delay: float | None = None
         self._timer: TimerHandle | None = None
@@ -64,7 +76,7 @@ class Outages:
         """The connection, or the attempt, came to its end: what the policy is told of it."""
         open_for = None if self.opened_at is None else now - self.opened_at
         self.opened_at = self.error = self.check = None
-        if open_for is not None and open_for >= getattr(self._policy, "healthy_after", HEALTHY_AFTER):
+        if open_for is not None and open_for >= self._healthy_after:
             self._attempt = 0
         self._attempt += 1
         code, reason = (1006, str(error)) if closing is None else closing.outcome
@@ -90,7 +102,7 @@ class Outages:
         """
         try:
             delay: object = self._policy.delay(outage)
-        except Exception as error:
+        except FAILURES as error:
             raise ConnectError(f"cannot connect again: the reconnect policy failed: {error!r:.200}") from error
         if inspect.iscoroutine(delay):
             delay.close()  # it is a plain method that is asked for: nobody would wait for this

@@ -29,8 +29,12 @@ class Sleeper(Protocol):
 
 def _steady() -> Callable[[], float]:
     """A clock that runs while the machine is suspended: one that nobody sets, where there is one."""
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.time if boottime is None else lambda: time.clock_gettime(boottime)
+    try:
+        boottime: int = time.CLOCK_BOOTTIME
+        time.clock_gettime(boottime)
+    except (AttributeError, OSError):  # not every system has it, nor every kernel that says so
+        return time.time
+    return lambda: time.clock_gettime(boottime)
 
 
 class Wakeups:
