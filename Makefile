@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 WHEEL := .venv-wheel
 ARGS :=
 OVER_SOCKETS := --ignore=tests/runtime/test_engines_agree.py tests/runtime tests/interop tests/transports/test_budget.py \
-	tests/test_[achr]*.py tests/test_pro*.py tests/test_s*.py
+	tests/test_[achr]*.py tests/test_budget.py tests/test_downloads.py tests/test_pro*.py tests/test_s*.py tests/test_trusted*.py
 
 .PHONY: help run test matrix bench leaks conformance sanitize fuzz soak storm lint types native wheel packages peers clean
 .DEFAULT_GOAL := help

@@ -110,6 +110,8 @@ async def test_accepting_pauses_while_all_are_young(caplog: pytest.LogCaptureFix
         assert server.get_client_count() == 50
         assert server.counters.dropped_openings == 0
         await asyncio.gather(*(client.close() for client in clients))
+        assert server.counters.accept_pauses > 1
+    assert len([each for each in caplog.records if "max_openings" in each.getMessage()]) == 1
 
 
 @in_loop

@@ -34,6 +34,9 @@ ACCEPT_PAUSE = 1.0
 PATIENCE = 3.0
 """Seconds that a connection may take to open before it has to make room for others."""
 
+STORM = 10.0
+"""Seconds without such a pause after which the next one is logged again."""
+
 _LOOKED_AT: Final = 64
 """Of the oldest, how many are looked at for one to drop."""
 
@@ -79,6 +82,7 @@ class Arrivals:
         self._changed = changed
         self._listeners: list[Listener] = []
         self._pauses = 0
+        self._paused_at: float | None = None  # last, for max_openings
         self._short = False  # of descriptors or memory, since the last client that was accepted
 
     def listen(self, sockets: Sequence[socket]) -> None:
@@ -153,11 +157,18 @@ class Arrivals:
         if self._drop_oldest(1):
             return
         if not self._pauses & _FULL:
-            logger.warning("accepting pauses: %d connections are not open yet (max_openings)", most)
+            self._tell_full(most)
             self._pause(_FULL)
         oldest = next(iter(self.openings.values()))
         wait = max(oldest + PATIENCE - self._environment.wheel.clock(), PATIENCE / 64)
         self._environment.loop.call_later(wait, self._look_again, most)
+
+    def _tell_full(self, most: int) -> None:
+        """Log it once for each storm, in which accepting pauses again and again."""
+        now = self._environment.wheel.clock()
+        if self._paused_at is None or now - self._paused_at > STORM:
+            logger.warning("accepting pauses: %d connections are not open yet (max_openings)", most)
+        self._paused_at = now
 
     def _look_again(self, most: int) -> None:
         if self._pauses & _FULL:
