@@ -52,6 +52,7 @@ class Outcome:
         clients: how many there were.
         outage: seconds for which there was no server.
         back: seconds from the server's return until each came.
+        planned: in the clock of the machine, when each meant to make the attempt that came through.
         early: retries that came before the delay that was announced.
         attempts: retries in all.
         accepted: messages that the offline queues accepted.
@@ -62,22 +63,12 @@ class Outcome:
     clients: int
     outage: float = 0.0
     back: list[float] = field(default_factory=list)
+    planned: list[float] = field(default_factory=list)
     early: int = 0
     attempts: int = 0
     accepted: set[str] = field(default_factory=set)
     arrived: Counter[str] = field(default_factory=Counter)
     dropped: dict[str, set[str]] = field(default_factory=dict)
-
-    @property
-    def peak(self) -> int:
-        """The most connections that came within `WINDOW`, wherever that begins."""
-        times = sorted(self.back)
-        first, most = 0, 0
-        for last, when in enumerate(times):
-            while times[first] < when - WINDOW:
-                first += 1
-            most = max(most, last - first + 1)
-        return most
 
     def mean(self, window: float) -> float:
         """The connections of one `WINDOW`, had they come evenly over so many seconds."""
@@ -96,14 +87,27 @@ class Outcome:
     def report(self, first_delay: float) -> str:
         """The same for a reader."""
         reasons = ", ".join(f"{len(names)} {reason}" for reason, names in self.dropped.items()) or "none"
+        came, meant = peak(self.back), peak(self.planned)
         return (
             f"{self.clients} clients, no server for {self.outage:.2f} s, {self.attempts} retries, {self.early} early\n"
-            f"back after {min(self.back):.2f} to {max(self.back):.2f} s; in {WINDOW} s came {self.peak} at most, "
+            f"back after {min(self.back):.2f} to {max(self.back):.2f} s; in {WINDOW} s came {came} at most, "
+            f"{meant} meant to, "
             f"and {self.mean(first_delay):.0f} would have, evenly over the {first_delay} s of the first retries, "
             f"{self.mean(max(self.back)):.0f} over all\n"
             f"{len(self.accepted)} messages accepted, {len(self.accepted & set(self.arrived))} arrived, "
             f"{len(self.repeated)} more than once, {len(self.missing)} neither arrived nor reported; dropped: {reasons}"
         )
+
+
+def peak(times: list[float]) -> int:
+    """The most of them within `WINDOW`, wherever that begins."""
+    times = sorted(times)
+    first, most = 0, 0
+    for last, when in enumerate(times):
+        while times[first] < when - WINDOW:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
 
 
 class Watched:
@@ -121,6 +125,12 @@ class Watched:
         delay = self._policy.delay(outage)
         self._due = None if delay is None else time.monotonic() + delay
         return delay
+
+    def opened(self) -> None:
+        """A retry came through."""
+        if self._due is not None:
+            self._outcome.planned.append(self._due)
+        self.tried()
 
     def tried(self) -> None:
         """A retry was made."""
@@ -203,7 +213,7 @@ class Storm:
         client = wsmash.create_client(
             url, proxy=None, reconnect=policy, offline_queue=2 * self._messages, compression=None
         )
-        client.on("open", lambda _: policy.tried())
+        client.on("open", lambda _: policy.opened())
         client.on("message", lambda _: None)
 
         @client.on("reconnecting")
