@@ -15,7 +15,7 @@ from soak.visit import Visit
 from wsmash.constants import Opcode
 
 DEFLATE = "Sec-WebSocket-Extensions: permessage-deflate"
-PATIENCE = 8.0
+PATIENCE = 12.0
 """Seconds after which a visitor goes, whose server should have ended it long before."""
 
 

@@ -42,7 +42,7 @@ SAMPLES = 200
 BETWEEN_OUTAGES, OUTAGE = 6.0, 1.5
 """Seconds that a part of the server is there, and is not."""
 
-LONGEST = 25.0
+LONGEST = 40.0
 """Seconds that a visit may take."""
 
 
