@@ -8,7 +8,8 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -17,8 +18,9 @@ from fixtures.certificates import contexts
 from fixtures.driver import LIMITS, Recorder
 from fixtures.frames import text
 from fixtures.in_loop import in_loop, turns
+from fixtures.tls_records import Records, recording_server
 from wsmash.constants import Opcode, Role
-from wsmash.transports.base import TLS
+from wsmash.transports.base import READ_SIZE, TLS
 from wsmash.transports.connect import Pipe
 from wsmash.transports.tls import TLSPump
 from wsmash.transports.tunnel import Tunnel, TunnelChannel
@@ -225,3 +227,49 @@ async def test_what_is_no_tls() -> None:
         os.write(ends.peer.fileno(), b"HTTP/1.1 200 OK\r\n\r\n")
         assert isinstance((await ends.handler.hears("lost"))[0], ssl.SSLError)
         assert ends.handler.data == b"fine"
+
+
+@pytest.mark.case(80)
+@pytest.mark.parametrize("reads", [True, False])
+@in_loop
+async def test_requests_for_new_keys(reads: bool, tmp_path: Path) -> None:
+    """A proxy may ask for new keys as often as it likes while it reads; the answers that wait are bounded."""
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        for each in (ours, theirs):
+            each.setblocking(False)
+        session = TLSPump(TLS(contexts().client, server_side=False, server_hostname="localhost"))
+        pipe = Pipe(ours, session)
+        peer = TLSPump(TLS(recording_server(tmp_path), server_side=True))
+        await pipe.write(b"CONNECT")
+        reading = asyncio.ensure_future(pipe.read())
+        got = b""
+        while got != b"CONNECT":
+            got += peer.receive(await loop.sock_recv(theirs, 65536))[0]
+            await loop.sock_sendall(theirs, peer.output())
+        writer = Records(peer.session, tmp_path, "SERVER")
+        await loop.sock_sendall(theirs, writer.record(b"200"))
+        assert await reading == b"200"
+        handler = Recorder()
+        channel = Tunnel(ours, session).attach(loop, handler, None)
+        if not reads:
+            channel.write(bytes(900_000))  # more than the socket takes
+        most = 0
+        for _ in range(1_000):
+            with suppress(OSError):  # it is over
+                theirs.send(writer.key_update())
+                if reads:
+                    theirs.recv(65536)
+            await asyncio.sleep(0)
+            most = max(most, len(channel._sealed))
+        if reads:
+            await loop.sock_sendall(theirs, writer.record(b"still here"))
+            await handler.until(lambda: handler.data == b"still here")
+            assert handler.all("lost") == [] and most == 0
+        else:
+            ((error,),) = handler.all("lost")
+            assert isinstance(error, ssl.SSLError) and error.reason == "TOO_MANY_ANSWERS"
+            assert 0 < most < 2 * READ_SIZE
+        channel.abort()
+        await turns()
