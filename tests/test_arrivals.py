@@ -119,7 +119,7 @@ async def test_accepting_goes_on_when_one_is_old(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Accepting that paused is resumed when the oldest has had its time; the log has one line."""
-    monkeypatch.setattr("wsmash.arrivals.PATIENCE", 0.2)
+    monkeypatch.setattr("wsmash.arrivals.QUIET", 0.2)
     async with serving(max_openings=2) as server, wire(server) as one, wire(server) as two:
         await until(lambda: server.counters.accept_pauses)
         client = await wsmash.connect(f"ws://127.0.0.1:{server.port}/")
@@ -128,6 +128,24 @@ async def test_accepting_goes_on_when_one_is_old(
         await client.close()
         await two.close()
     assert len([each for each in caplog.records if "max_openings" in each.getMessage()]) == 1
+
+
+@in_loop
+async def test_who_goes_on_talking_has_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow client is not quiet: it stays until it is old."""
+    monkeypatch.setattr("wsmash.arrivals.QUIET", 0.1)
+    monkeypatch.setattr("wsmash.arrivals.PATIENCE", 0.6)
+    async with serving(max_openings=2) as server, wire(server) as slow, wire(server) as silent:
+        await until(lambda: server.counters.accept_pauses)
+        began = asyncio.get_running_loop().time()
+        reading = asyncio.ensure_future(silent.read_all())
+        while not reading.done():
+            await slow.send(b"G")
+            await asyncio.sleep(0.02)
+        assert asyncio.get_running_loop().time() - began < 0.5
+        client = await wsmash.connect(f"ws://127.0.0.1:{server.port}/")
+        assert client.is_open()
+        await client.close()
 
 
 @in_loop

@@ -2,10 +2,10 @@
 
 Three bounds stand before a client has said anything. `connect_rate` is judged
 when its socket is accepted, before any TLS. `max_openings` bounds those that are
-not open yet: above it the oldest goes, since an honest client is through in a
-moment; where none is old, as when a thousand reconnect at once, accepting pauses,
-and the system's queue holds the others. Without descriptors or memory accepting
-pauses too.
+not open yet: above it one goes that was quiet for a moment or is old, since an
+honest client speaks at once and is soon through; where there is none, as when a
+thousand reconnect together, accepting pauses, and the system's queue holds the
+others. Without descriptors or memory accepting pauses too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .runtime.counters import ServerCounters
 from .runtime.environment import Environment
 from .runtime.limits import Verdict
 from .runtime.opening import ServerOpening
-from .transports.base import TLS, Connected, Listener, named
+from .transports.base import ACCEPTS_PER_TURN, TLS, Connected, Listener, named
 
 logger = logging.getLogger("wsmash")
 
@@ -34,10 +34,16 @@ ACCEPT_PAUSE = 1.0
 PATIENCE = 3.0
 """Seconds that a connection may take to open before it has to make room for others."""
 
+QUIET = 0.5
+"""The same for one from which nothing has come, nor gone to: who has connected has something to say."""
+
+QUIET_TLS = 1.0
+"""The same with TLS, where a client waits for a round trip in between."""
+
 STORM = 10.0
 """Seconds without such a pause after which the next one is logged again."""
 
-_LOOKED_AT: Final = 64
+_LOOKED_AT: Final = 256
 """Of the oldest, how many are looked at for one to drop."""
 
 _NAMES: Final = (
@@ -159,9 +165,11 @@ class Arrivals:
         if not self._pauses & _FULL:
             self._tell_full(most)
             self._pause(_FULL)
-        oldest = next(iter(self.openings.values()))
-        wait = max(oldest + PATIENCE - self._environment.wheel.clock(), PATIENCE / 64)
-        self._environment.loop.call_later(wait, self._look_again, most)
+        self._environment.loop.call_later(self._quiet / 4, self._look_again, most)
+
+    @property
+    def _quiet(self) -> float:
+        return QUIET if self._options.ssl is None else QUIET_TLS
 
     def _tell_full(self, most: int) -> None:
         """Log it once for each storm, in which accepting pauses again and again."""
@@ -178,10 +186,15 @@ class Arrivals:
                 self._resume(_FULL)
 
     def _drop_oldest(self, count: int) -> int:
-        """Drop so many that have had their time; how many there were."""
-        before = self._environment.wheel.clock() - PATIENCE
-        looked_at = islice(self.openings.items(), max(_LOOKED_AT, count))
-        found = [opening for opening, since in looked_at if since <= before and not opening.decides][:count]
+        """Drop so many that were quiet or have had their time, the oldest first; how many there were."""
+        now = self._environment.wheel.clock()
+        looked_at = islice(self.openings.items(), _LOOKED_AT)
+        old = (
+            opening
+            for opening, since in looked_at
+            if not opening.decides and (since <= now - PATIENCE or opening.active_at <= now - self._quiet)
+        )
+        found = list(islice(old, count))
         for opening in found:
             del self.openings[opening]
             opening.abort()
@@ -196,7 +209,7 @@ class Arrivals:
         if not self._short:
             self._short = True
             logger.error("accepting pauses for %s s, and as long as there is: %s", ACCEPT_PAUSE, error)
-        self._drop_oldest(_LOOKED_AT)
+        self._drop_oldest(ACCEPTS_PER_TURN)
         self._pause(_SYSTEM)
         self._environment.loop.call_later(ACCEPT_PAUSE, self._resume, _SYSTEM)
 

@@ -158,6 +158,14 @@ class ServerOpening:
         return None
 
     @property
+    def active_at(self) -> float:
+        """When bytes last came, or were last taken."""
+        if self._channel is None:
+            return 0.0
+        info = self._channel.info()
+        return max(info.received_at, info.written_at)
+
+    @property
     def decides(self) -> bool:
         """Whether it has a whole request, and waits for the hook that may answer it."""
         return self._task is not None and not self._answered
