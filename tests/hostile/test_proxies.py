@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from types import NoneType
 from typing import Any, NamedTuple
 
 import pytest
@@ -40,16 +41,20 @@ class Way(NamedTuple):
     proxy: proxies.Proxy
     scheme: str
 
-    def client(self, chaos: ChaosProxy) -> wsmash.WebSocketClient:
+    def client(self, chaos: ChaosProxy, **options: Any) -> wsmash.WebSocketClient:
         """A client that gets to the proxy through the chaos."""
-        return wsmash.create_client(
-            f"wss://127.0.0.1:{self.server.port}",
-            ssl=contexts().client,
-            proxy=f"{self.scheme}://user@127.0.0.1:{chaos.port}" if self.scheme == "socks4" else
-            f"{self.scheme}://user:pass@127.0.0.1:{chaos.port}",
-            proxy_ssl=contexts().client if self.scheme == "https" else None,
-            compression=None, open_timeout=2.0, close_timeout=0.3, ping_interval=0.3, ping_timeout=0.3,
-        )  # fmt: skip
+        userinfo = "user" if self.scheme == "socks4" else "user:pass"
+        settings: dict[str, Any] = {
+            "ssl": contexts().client,
+            "proxy": f"{self.scheme}://{userinfo}@127.0.0.1:{chaos.port}",
+            "proxy_ssl": contexts().client if self.scheme == "https" else None,
+            "compression": None,
+            "open_timeout": 2.0,
+            "close_timeout": 0.3,
+            "ping_interval": 0.3,
+            "ping_timeout": 0.3,
+        }
+        return wsmash.create_client(f"wss://127.0.0.1:{self.server.port}", **settings | options)
 
 
 @asynccontextmanager
@@ -116,5 +121,37 @@ def test_cut_anywhere(scheme: str, direction: str, fault: str) -> None:
             assert opening > 0
             marks = {opening * part // PARTS for part in range(PARTS)} | {1, 2, 3, opening + 100, total - 1}
             await asyncio.gather(*(cut(at, byte) for byte in sorted(marks)))
+
+    scenario()
+
+
+@pytest.mark.parametrize("how", ["close", "cancel", "timeout"])
+@pytest.mark.parametrize("scheme", KINDS)
+def test_given_up_at_any_moment(scheme: str, how: str) -> None:
+    """By closing the client, by cancelling who awaits it, or by `open_timeout`: nothing is left, however far it was."""
+
+    async def give_up(at: Way, chaos: ChaosProxy, moment: float) -> None:
+        client = at.client(chaos, open_timeout=moment if how == "timeout" else 2.0)
+        heard = listened_to(client)
+        connecting = asyncio.ensure_future(client.connect())
+        await asyncio.wait([connecting], timeout=None if how == "timeout" else moment)
+        if how == "cancel" and not connecting.done():
+            connecting.cancel()
+        else:
+            await client.close()
+        await asyncio.wait([connecting])
+        client.abort()
+        await client.wait_closed()
+        assert connecting.cancelled() or isinstance(
+            connecting.exception(), (NoneType, wsmash.OpenTimeout, wsmash.ConnectionClosed)
+        )
+        assert [name for name, _ in heard].count("close") == 1
+
+    @in_loop
+    async def scenario() -> None:
+        async with nothing_left(), way(scheme) as at:
+            slowly = Faults(latency=0.004)
+            async with ChaosProxy(at.proxy.port, to_server=slowly, to_client=slowly) as chaos:
+                await asyncio.gather(*(give_up(at, chaos, 0.001 + 0.003 * part) for part in range(PARTS)))
 
     scenario()
