@@ -193,6 +193,24 @@ assert_type(server.get_options(), wsmash.ServerOptions)
 assert_type(server.is_started(), bool)
 assert_type(server.port, int)
 assert_type(server.counters, wsmash.ServerCounters)
+assert_type(server.counters.refused_rate, int)
+assert_type(server.reload_certificates(), None)
+
+
+async def user_of(token: str) -> str | None:
+    return {"let-me-in": "ann"}.get(token)
+
+
+wsmash.create_server(process_request=wsmash.bearer_auth(user_of), ssl=wsmash.Certificate("chain.pem", "key.pem"))
+wsmash.create_server(process_request=wsmash.basic_auth({"ann": "her password"}), auth_timeout=15)
+wsmash.create_server(trusted_proxies=["10.0.0.0/8", "unix"], proxy_headers="forwarded", connect_rate=5, max_buffered=1)
+
+
+@server.on("connection")
+def authenticated(event: wsmash.ConnectionEvent) -> None:
+    assert_type(event.client.is_authenticated(), bool)
+    assert_type(event.client.set_authenticated(expires_in=60), None)
+    assert_type(event.request.secure, bool)
 
 
 @server.on("connection")
