@@ -120,6 +120,7 @@ async def test_message_rate() -> None:
             found = [await peer.frame() for _ in range(4)]
             assert [each.payload for each in found[:3]] == [b"x"] * 3
             assert found[3].opcode == 8 and int.from_bytes(found[3].payload[:2]) == 1008
+            assert server.counters.closed_rate == 1
 
 
 # Origin and Host

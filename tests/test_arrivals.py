@@ -204,7 +204,13 @@ async def test_want_of_descriptors_drops_who_says_nothing(
 @in_loop
 async def test_counters() -> None:
     """Each client counts once, under what became of it."""
-    async with serving(max_connections=1, open_timeout=0.2) as server:
+
+    def check(request: wsmash.Request) -> wsmash.Response | None:
+        if request.path == "/broken":
+            raise ValueError("x")
+        return wsmash.Response(403) if request.path == "/closed" else None
+
+    async with serving(max_connections=1, open_timeout=0.2, process_request=check) as server:
         counters = server.counters
         async with wire(server) as peer:
             await peer.send(upgrade())
@@ -212,6 +218,12 @@ async def test_counters() -> None:
             assert (await ask(server, upgrade())).headers["retry-after"] == "5"
         await ask(server, upgrade(Origin="https://evil.example"))
         await ask(server, b"no HTTP\r\n\r\n")
+        await ask(server, get("/healthz"))
+        await ask(server, get("/none"))
+        await ask(server, upgrade("/none"))
+        await ask(server, upgrade("/closed"))
+        await ask(server, upgrade("/broken"))
+        await ask(server, upgrade(Host="a b"))
         await ask(server, upgrade(Sec_WebSocket_Key=None))
         async with wire(server):
             pass
@@ -221,12 +233,16 @@ async def test_counters() -> None:
             await late.read_all()
             await later.read_all()
     found = {name: getattr(counters, name) for name in counters.__dataclass_fields__ if getattr(counters, name)}
+    assert found.pop("accepted") == sum(found.values())
     assert found == {
-        "accepted": 8,
         "opened": 1,
+        "plain": 2,
+        "refused_hook": 1,
+        "failed_hook": 1,
+        "refused_path": 1,
         "refused_connections": 1,
         "refused_origin": 1,
-        "malformed": 2,
+        "malformed": 3,
         "unopened": 1,
         "unfinished": 2,
     }

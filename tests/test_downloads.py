@@ -98,3 +98,14 @@ async def test_a_file_that_shrinks(folder: Path) -> None:
         os.truncate(folder / "large", PIECE)
         peer.writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert len(await peer.read_all()) < SIZE
+
+
+@pytest.mark.parametrize("path", ["/large", "/healthz"])
+@in_loop
+async def test_a_client_that_ends_its_direction(folder: Path, path: str) -> None:
+    """Who has said all that it will say gets its answer all the same."""
+    async with serving(static=folder) as server, wire(server) as peer:
+        await peer.send(get(path))
+        peer.writer.write_eof()
+        answer = parse_answer(await peer.read_all())
+        assert answer.status == 200 and len(answer.body) == int(answer.headers["content-length"])

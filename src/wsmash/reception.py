@@ -96,8 +96,12 @@ class Reception:
         except ValueError as error:
             self.counters.malformed += 1
             return Response(400, f"{error}\n")
-        refused = self._refuse_rate(caller) or check_host(head)
+        refused = self._refuse_rate(caller)
         if refused is not None:
+            return refused
+        refused = check_host(head)
+        if refused is not None:
+            self.counters.malformed += 1
             return refused
         found = self._router.find(path_of(head.target))
         asked = Asked(cast(bytes, opening.head), head, caller, None if found is None else found[0])
@@ -109,7 +113,7 @@ class Reception:
             if must_run(result):
                 return self._after(result, asked)
             if result is not None:
-                return _checked(result)
+                return self._answered_by_hook(result)
         return self._decide(asked)
 
     def _refuse_rate(self, caller: Caller) -> Response | None:
@@ -124,21 +128,30 @@ class Reception:
     async def _after(self, result: Awaitable[object], asked: Asked) -> Answer:
         response = await result
         if response is not None:
-            return _checked(response)
+            return self._answered_by_hook(response)
         answer = self._decide(asked)
         return answer if isinstance(answer, (Response, Admission, Download)) else await answer
+
+    def _answered_by_hook(self, response: object) -> Response:
+        if not isinstance(response, Response):
+            raise TypeError(f"process_request must return a Response or None, not {response!r}")
+        self.counters.refused_hook += 1
+        return response
 
     def _decide(self, asked: Asked) -> Answer | Awaitable[Answer]:
         head = asked.head
         if is_upgrade(head):
             return self._decide_upgrade(asked)
         if head.method not in ("GET", "HEAD"):
-            return Response(405, f"{head.method} is not served here\n", [("Allow", "GET, HEAD")])
-        if path_of(head.target) == self._options.health_path:
-            return try_later(503, "stopping\n") if self.closed else Response(200, "ok\n")
-        if self._static is not None:
+            response = Response(405, f"{head.method} is not served here\n", [("Allow", "GET, HEAD")])
+        elif path_of(head.target) == self._options.health_path:
+            response = try_later(503, "stopping\n") if self.closed else Response(200, "ok\n")
+        elif self._static is not None:
             return self._serve_file(self._static, asked)
-        return _no_file(asked.endpoint)
+        else:
+            response = _no_file(asked.endpoint)
+        self.counters.plain += 1
+        return response
 
     def _decide_upgrade(self, asked: Asked) -> Answer:
         counters = self.counters
@@ -150,6 +163,7 @@ class Reception:
             counters.refused_stopping += 1
             return try_later(503, "the server is stopping\n")
         if asked.endpoint is None:
+            counters.refused_path += 1
             return Response(404, "no WebSocket is served at this path\n")
         caller = asked.caller
         why = refusal(
@@ -191,6 +205,7 @@ class Reception:
         except asyncio.CancelledError:
             finding.add_done_callback(_close_file)
             raise
+        self.counters.plain += 1
         return response or _no_file(asked.endpoint)
 
 
@@ -206,9 +221,3 @@ def _close_file(finding: asyncio.Future[Response | Download | None]) -> None:
         found = finding.result()
         if isinstance(found, Download):
             found.file.close()
-
-
-def _checked(response: object) -> Response:
-    if not isinstance(response, Response):
-        raise TypeError(f"process_request must return a Response or None, not {response!r}")
-    return response

@@ -16,6 +16,10 @@ class ServerCounters(Counters):
     Attributes:
         accepted: sockets that came.
         opened: those that became a WebSocket.
+        plain: those that asked for something else, and were answered by the server.
+        refused_hook: those that `process_request` has answered.
+        failed_hook: those answered 500 because it raised, or gave no answer that there is.
+        refused_path: answered 404 because no WebSocket is there.
         refused_connections: answered 503 because of `max_connections`.
         refused_per_ip: answered 429 because of `max_connections_per_ip`.
         refused_rate: answered 429, or dropped without an answer, because of `connect_rate`.
@@ -34,6 +38,10 @@ class ServerCounters(Counters):
 
     accepted: int = 0
     opened: int = 0
+    plain: int = 0
+    refused_hook: int = 0
+    failed_hook: int = 0
+    refused_path: int = 0
     refused_connections: int = 0
     refused_per_ip: int = 0
     refused_rate: int = 0

@@ -238,6 +238,7 @@ class ServerOpening:
             self._broken(error)
 
     def _broken(self, error: Exception) -> None:
+        self._door.counters.failed_hook += 1
         request = Request(cast(bytes, self.head), remote_address=self.peer)
         self._door.reports.log(logging.ERROR, "%r could not be answered", request, error=error)
         self.respond(Response(500, "internal error\n"))
