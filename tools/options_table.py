@@ -12,7 +12,18 @@ from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 
-from wsmash.options import KIB, MIB, ClientOptions, ConnectionOptions, Deflate, ServerOptions
+from wsmash.options import (
+    KIB,
+    MIB,
+    ClientOptions,
+    ConnectionOptions,
+    Deflate,
+    OfflineQueue,
+    Reconnect,
+    ServerOptions,
+)
+
+Options = type[ConnectionOptions | Deflate | OfflineQueue | Reconnect]
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "options.md"
 
@@ -42,12 +53,14 @@ def shown(name: str, value: object) -> str:
     """A default as a reader would write it."""
     if value is MISSING:
         return "required"
-    if isinstance(value, int) and value >= KIB and re.search("size|line|buffer|water", name):
+    if inspect.isfunction(value):
+        return value.__name__.strip("_")
+    if isinstance(value, int) and value >= KIB and re.search("size|line|buffer|water|bytes", name):
         return f"{value // MIB} MiB" if value % MIB == 0 else f"{value // KIB} KiB"
     return "`" + repr(value).replace("'", '"') + "`"
 
 
-def rows(options: type[ConnectionOptions | Deflate], names: list[str]) -> Iterator[str]:
+def rows(options: Options, names: list[str]) -> Iterator[str]:
     """A line for each of these options, with its default there."""
     text = meanings(ConnectionOptions) | meanings(options)
     defaults = {each.name: each.default for each in fields(options)}
@@ -55,7 +68,7 @@ def rows(options: type[ConnectionOptions | Deflate], names: list[str]) -> Iterat
         yield f"| `{name}` | {shown(name, defaults[name])} | {text[name]} |"
 
 
-def table(options: type[ConnectionOptions | Deflate], names: list[str]) -> str:
+def table(options: Options, names: list[str]) -> str:
     """A table of these options."""
     return "\n".join(["| option | default | meaning |", "|---|---|---|", *rows(options, names)])
 
@@ -83,6 +96,12 @@ def document() -> str:
             "## Of compression",
             '`compression=wsmash.Deflate(...)`; `compression="deflate"` stands for one with these defaults.',
             table(Deflate, [each.name for each in fields(Deflate)]),
+            "## Of reconnecting",
+            "`reconnect=wsmash.Reconnect(...)`; `reconnect=True` stands for one with these defaults.",
+            table(Reconnect, [each.name for each in fields(Reconnect)]),
+            "## Of the offline queue",
+            "`offline_queue=wsmash.OfflineQueue(...)`; a number stands for one with so many messages at most.",
+            table(OfflineQueue, [each.name for each in fields(OfflineQueue)]),
         ]
     ) + "\n"
 

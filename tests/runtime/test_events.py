@@ -11,7 +11,7 @@ from fixtures.clock import virtual
 from fixtures.ends import Record, end, open_client_end, open_server_end
 from wsmash.endpoint import ConnectionEvent
 from wsmash.errors import InvalidMessage, ProtocolError
-from wsmash.runtime.events import CloseEvent, ErrorEvent, MessageEvent, OpenEvent
+from wsmash.runtime.events import CloseEvent, DroppedEvent, ErrorEvent, MessageEvent, OpenEvent, ReconnectingEvent
 from wsmash.server import ServerEvent, create_server
 
 client: Any = "the client"
@@ -22,6 +22,8 @@ EVENTS = [
     CloseEvent(client, 1000, "bye", (1000, "bye"), (1000, "bye")),
     ErrorEvent(client, ProtocolError("fault", 1002)),
     ConnectionEvent(client),
+    ReconnectingEvent(client, 2, 7.5, OSError("fault"), 1006, "gone"),
+    DroppedEvent(client, b"data", "expired"),
     ServerEvent(create_server(), OSError("fault")),
 ]
 
@@ -46,7 +48,7 @@ def test_events_have_no_dict(event: Any) -> None:
     assert not hasattr(event, "__dict__")
 
 
-@pytest.mark.parametrize("event", EVENTS[:5], ids=ids[:5])
+@pytest.mark.parametrize("event", EVENTS[:-1], ids=ids[:-1])
 def test_every_event_of_a_connection_has_its_client(event: Any) -> None:
     """`event.client` is the connection."""
     assert event.client is client
@@ -54,10 +56,15 @@ def test_every_event_of_a_connection_has_its_client(event: Any) -> None:
 
 def test_reprs_show_what_an_event_holds() -> None:
     """By name, and a message's data cut."""
+    assert repr(EVENTS[0]) == "OpenEvent(reconnected=False)"
     assert repr(EVENTS[1]) == "MessageEvent(data='text')"
     assert repr(EVENTS[2]) == "CloseEvent(code=1000, reason='bye', received=(1000, 'bye'), sent=(1000, 'bye'))"
     assert repr(EVENTS[3]) == "ErrorEvent(error=ProtocolError('fault'))"
-    assert repr(EVENTS[5]) == "ServerEvent(error=OSError('fault'), server=<WebSocketServer NEW port=8080 clients=0>)"
+    assert repr(EVENTS[5]) == (
+        "ReconnectingEvent(attempt=2, code=1006, delay=7.5, error=OSError('fault'), reason='gone')"
+    )
+    assert repr(EVENTS[6]) == "DroppedEvent(data=b'data', reason='expired')"
+    assert repr(EVENTS[7]) == "ServerEvent(error=OSError('fault'), server=<WebSocketServer NEW port=8080 clients=0>)"
     assert len(repr(MessageEvent(client, "x" * 1_000_000))) < 120
     assert len(repr(MessageEvent(client, b"x" * 1_000_000))) < 120
 
