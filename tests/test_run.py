@@ -126,6 +126,37 @@ def test_a_signal_closes_a_client_with_1001() -> None:
     assert asyncio.run(serve()) == (1001, 0, "close (1001, '')\nreturned None\n", "")
 
 
+@pytest.mark.case(124)
+def test_a_second_signal_ends_a_client_whose_callback_is_stuck() -> None:
+    """After the first one a callback has any time; the second ends the process, and says where it was."""
+    program = """
+        client = wsmash.create_client({url!r})
+
+        @client.on("message")
+        def received(event):
+            print("stuck", flush=True)
+            while True:
+                pass
+
+        wsmash.run(client)
+    """
+
+    async def serve() -> tuple[int, str]:
+        async with wsmash.create_server(host="127.0.0.1", port=0, shutdown_timeout=0.1) as server:
+            server.on("connection", lambda event: event.client.send("get stuck"))
+            with start(program.replace("{url!r}", repr(f"ws://127.0.0.1:{server.port}/"))) as process:
+                assert process.stdout is not None
+                assert await asyncio.to_thread(process.stdout.readline) == "stuck\n"
+                process.send_signal(signal.SIGTERM)
+                await asyncio.sleep(0.2)
+                process.send_signal(signal.SIGTERM)
+                _, err = await asyncio.to_thread(process.communicate, timeout=20)
+        return process.returncode, err
+
+    status, err = asyncio.run(serve())
+    assert status == 1 and err.count("\n") == 1 and "in received" in err, err
+
+
 def test_run_takes_a_server_or_a_client() -> None:
     """Anything else is a TypeError."""
     run: Any = wsmash.run

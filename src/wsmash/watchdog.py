@@ -79,7 +79,7 @@ class Watchdog:
     def _say_why(self, seconds: float) -> None:
         """Give the reason, where the log takes it; and what was printed is not to be lost."""
         frame = sys._current_frames().get(self._thread)
-        why = "callbacks go on though they were cancelled"
+        why = "callbacks go on though they were cancelled, or threads of the executor"
         if frame is not None and not self._turns():
             why = f"a callback does not let the event loop turn, {_place(frame)}"
         logger.critical("the process is ended, %.1f s after a signal: %s", seconds, why)
