@@ -103,6 +103,34 @@ def test_a_second_signal_aborts() -> None:
     assert (process.returncode, err) == (0, "") and out.endswith("closed\nreturned None\n")
 
 
+@pytest.mark.case(124)
+def test_a_signal_while_a_server_starts() -> None:
+    """The start is abandoned, and `run` returns: nothing has failed."""
+    program = """
+        import asyncio
+
+        async def getaddrinfo(*_, **__):
+            print("looking up", flush=True)
+            await asyncio.sleep(99)
+
+        class Telling(wsmash.WebSocketServer):
+            def start(self):
+                asyncio.get_running_loop().getaddrinfo = getaddrinfo
+                return super().start()
+
+        import sys
+        sys.modules["wsmash.run"].new_event_loop = asyncio.SelectorEventLoop
+        wsmash.run(Telling(host="server.example", port=0))
+        print("returned")
+    """
+    with start(program) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "looking up\n"
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "returned\n", "")
+
+
 def test_a_signal_closes_a_client_with_1001() -> None:
     """The server sees a going away; `run` returns None."""
     program = """

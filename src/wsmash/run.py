@@ -14,7 +14,7 @@ from types import FrameType
 from .certificates import Certificate
 from .client import WebSocketClient
 from .constants import CloseCode, State
-from .errors import ConnectionClosed, WebSocketError
+from .errors import ConnectionClosed, InvalidState, WebSocketError
 from .server import WebSocketServer
 from .watchdog import Watchdog
 
@@ -67,6 +67,8 @@ async def _serve(server: WebSocketServer, watchdog: Watchdog) -> None:
     with _signals(server.stop, server.abort, watchdog), _reloading(server):
         try:
             await server.start()
+        except InvalidState:
+            pass  # it was stopped while it started
         except Exception:
             if server._on_error is None:
                 raise
