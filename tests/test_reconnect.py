@@ -574,6 +574,28 @@ async def test_recv_waits_across_an_outage(attempts: Attempts) -> None:
         await client.recv()
 
 
+@pytest.mark.parametrize("how", ["keepalive", "violation", "loss"])
+@virtual
+async def test_what_came_before_a_failure_is_still_delivered(attempts: Attempts, how: str) -> None:
+    """A connection that this client failed discards what waits; a client that goes on does not."""
+    client, _, channel = await attempts.client(ping_interval=20, ping_timeout=20)
+    reading = asyncio.ensure_future(client.recv())
+    await idle()
+    channel.message("a", "b", "c")
+    if how == "violation":
+        channel.violate(Violation.TEXT_INVALID)
+    if how == "keepalive":
+        await elapse(41)
+    else:
+        channel.lose()
+    assert await reading == "a"
+    await attempts.next()
+    channel = await attempts.last.succeed()
+    channel.message("d")
+    assert [await client.recv() for _ in range(3)] == ["b", "c", "d"]
+    await client_ends(client)
+
+
 @virtual
 async def test_recv_may_begin_during_an_outage(attempts: Attempts) -> None:
     """Before the first connection, too; before `connect` there is nothing to wait for."""
