@@ -114,6 +114,22 @@ async def test_the_backoff_begins_anew_after_a_healthy_while(
     await client_ends(client)
 
 
+@pytest.mark.case(118)
+@virtual
+async def test_silence_is_no_health(attempts: Attempts) -> None:
+    """A server that accepts and is never heard of again is given up after 40 seconds, which do not count."""
+    client, record, channel = await attempts.client(ping_interval=20, ping_timeout=20)
+    for _ in range(2):
+        await elapse(41)
+        await attempts.next()
+        channel = await attempts.last.succeed()
+    await elapse(31)
+    channel.message("x")
+    await elapse(41)
+    assert [event.delay for event in record.events if hasattr(event, "delay")] == [5, 10, 5]
+    await client_ends(client)
+
+
 @pytest.mark.case(119)
 @virtual
 async def test_retry_after_is_waited_for(attempts: Attempts) -> None:

@@ -178,6 +178,11 @@ class ReconnectingConnection(WebSocketConnection):
         else:
             super()._blame(error)
 
+    def _give_up(self, code: int, why: str) -> None:
+        if self._outages is not None and self._channel is not None:
+            self._outages.silent_since = self._channel.info().received_at
+        super()._give_up(code, why)
+
     def _discard(self) -> None:
         if not self._lasts:
             super()._discard()

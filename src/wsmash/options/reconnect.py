@@ -93,7 +93,8 @@ class Reconnect:
         max_delay: the most seconds that are drawn from.
         factor: by which these grow with each retry.
         healthy_after: seconds that a connection must have been open for the retries to begin anew with the
-            first. One that is accepted and closed at once does not count (RFC 6455 7.2.3).
+            first. One that is accepted and closed at once does not count (RFC 6455 7.2.3), nor does the
+            time in which nothing came from a server that was then given up.
         max_attempts: retries in a row before giving up.
         max_retry_after: the most seconds of a `Retry-After` that are waited.
         jitter: draws a number between 0 and the one given: uniformly, unless you simulate.

@@ -36,6 +36,7 @@ class Outages:
         error: what the present connection was failed for, if it was.
         ended: the error that ended the client, if one did.
         opened_at: when the present connection was opened; None where there is none.
+        silent_since: when something last came by it, where it was given up for its silence.
         count: how many connections there have been.
         check: since when, and until when, the connection must show life; None where it need not.
     """
@@ -52,6 +53,7 @@ class Outages:
         "error",
         "opened_at",
         "over",
+        "silent_since",
     )
 
     def __init__(self, policy: ReconnectPolicy) -> None:
@@ -64,6 +66,7 @@ class Outages:
         self.error: Exception | None = None
         self.ended: Exception | None = None
         self.opened_at: float | None = None
+        self.silent_since: float | None = None
         self.count = 0
         self.check: tuple[float, float] | None = None
 
@@ -74,10 +77,13 @@ class Outages:
 
     def began(self, error: Exception, closing: Closing | None, now: float) -> Outage:
         """The connection, or the attempt, came to its end: what the policy is told of it."""
-        open_for = None if self.opened_at is None else now - self.opened_at
-        self.opened_at = self.error = self.check = None
-        if open_for is not None and open_for >= self._healthy_after:
-            self._attempt = 0
+        open_for = None
+        if self.opened_at is not None:
+            open_for = now - self.opened_at
+            alive_until = now if self.silent_since is None else self.silent_since
+            if alive_until - self.opened_at >= self._healthy_after:
+                self._attempt = 0
+        self.opened_at = self.silent_since = self.error = self.check = None
         self._attempt += 1
         code, reason = (1006, str(error)) if closing is None else closing.outcome
         answer = error if isinstance(error, (HandshakeError, ProxyError)) else None
