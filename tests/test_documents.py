@@ -97,6 +97,16 @@ def test_unknown_mark(tmp_path: Path) -> None:
         list(python_blocks([document]))
 
 
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
+
+
+@pytest.mark.parametrize("path", [*documents(), *ROOT.glob("*.md")], ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    """Each link to a file of the project names one that is there."""
+    links = LINK.findall(path.read_text("utf-8"))
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
 async def execute(source: str, name: str) -> Ended:
     """Run a block's code; a server that it starts is visited once and then interrupted."""
     port = free_port()
