@@ -38,10 +38,13 @@ class SocketChannel(StreamChannel):
             data = self._socket.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
             return
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._finish(error)
             return
-        self._arrived(data)
+        try:
+            self._arrived(data)
+        except MemoryError as error:  # somewhere between here and the handler: what it has missed nobody knows
+            self._finish(error)
 
     def _push(self, data: bytearray) -> int:
         try:
@@ -51,23 +54,23 @@ class SocketChannel(StreamChannel):
 
     def _watch_input(self, on: bool) -> None:
         if on is not self._reading:
-            self._reading = on
             try:
                 if on:
                     self._loop.add_reader(self._socket.fileno(), self._readable)
                 else:
                     self._loop.remove_reader(self._socket.fileno())
+                self._reading = on  # and not before: the end tries again what did not come to pass
             except OSError as error:  # the system has no memory to watch one more
                 self._finish(error)
 
     def _watch_output(self, on: bool) -> None:
         if on is not self._writing:
-            self._writing = on
             try:
                 if on:
                     self._loop.add_writer(self._socket.fileno(), self._flush)
                 else:
                     self._loop.remove_writer(self._socket.fileno())
+                self._writing = on
             except OSError as error:
                 self._finish(error)
 
