@@ -98,3 +98,35 @@ def test_a_slow_rate_says_when_to_come_back() -> None:
     assert rates.take("a", 0) is Verdict.PASS
     assert rates.take("a", 9) is Verdict.REFUSE
     assert rates.take("a", 10.1) is Verdict.PASS
+
+
+def test_when_a_name_is_forgotten() -> None:
+    """Buckets live on in the older table for as long as one takes to fill, and go with it; none was full till then."""
+    for rate, fills_in in ((5.0, 1.0), (0.25, 4.0)):
+        rates = Rates(rate, 0)
+        rates.take("a", 0)
+        rates.take("b", fills_in)
+        assert len(rates) == 2  # both in the first table, which has just had its time
+        rates.take("b", fills_in + 0.01)
+        assert len(rates) == 2  # a is in the older one
+        rates.take("c", 2 * fills_in + 0.01)
+        assert len(rates) == 3
+        rates.take("c", 2 * fills_in + 0.02)
+        assert len(rates) == 2  # which went, and a with it
+        rates.take("d", 4 * fills_in + 0.02)
+        assert len(rates) == 2  # c may not be full
+        rates.take("e", 6 * fills_in + 0.03)
+        assert len(rates) == 1  # whoever was there has been quiet for twice that time
+
+
+def test_a_table_that_is_full_is_the_older_one() -> None:
+    """The bound is met to the name: with one more the tables change, whatever the time."""
+    rates = Rates(1, 0)
+    for number in range(MAX_NAMES):
+        rates.take(str(number), 0)
+    assert rates.take("0", 0) is Verdict.REFUSE
+    assert len(rates) == MAX_NAMES
+    for number in range(MAX_NAMES):
+        rates.take(f"x{number}", 0)
+    assert rates.take("y", 0) is Verdict.PASS
+    assert len(rates) == MAX_NAMES + 2  # the full one is the older now, and two came after it

@@ -27,7 +27,8 @@ from vectors.peer import (
     limited,
 )
 from wsmash.constants import Role
-from wsmash.options import Limits
+from wsmash.options import Deflate, Limits
+from wsmash.sansio.deflate_negotiation import DeflateParams
 from wsmash.sansio.receiver import VIOLATION, Compression, Item, Receiver
 from wsmash.sansio.violations import Violation
 
@@ -244,6 +245,26 @@ def test_a_declared_length_is_not_allocated(codec: Codec) -> None:
         yield
 
     assert retained(feed())[1] < 8 * KIB
+
+
+@pytest.mark.case(27, 28)
+@pytest.mark.parametrize(("most", "wire"), [(8, 65545), (0, 65536), (80, 65626)])
+def test_what_a_compressed_message_may_announce(codec: Codec, most: int, wire: int) -> None:
+    """As much as its limit becomes where nothing of it can be compressed, to the byte; with fragments all together."""
+    for length, fault in ((wire, None), (wire + 1, (VIOLATION, Violation.MESSAGE_TOO_BIG))):
+        receiver = reading(codec, limited(most), DEFLATE)
+        receiver.feed(PEER.head(0xC2, length))
+        assert receiver.receive() == fault
+        receiver = reading(codec, limited(most), DEFLATE)
+        receiver.feed(PEER.frame(BINARY, b"\x00\x00\x00\xff\xff", fin=False, rsv=4) + PEER.head(0x80, length - 5))
+        assert receiver.receive() == fault
+
+
+def test_whose_window_is_whose() -> None:
+    """What a server compresses has the server's window and takeover, what a client does the client's (RFC 7692 7.1)."""
+    agreed = Compression(DeflateParams(True, False, 9, 12), Deflate())
+    assert agreed.window(Role.SERVER) == (9, False)
+    assert agreed.window(Role.CLIENT) == (12, True)
 
 
 @pytest.mark.case(27)
