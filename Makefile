@@ -8,7 +8,7 @@ ARGS :=
 OVER_SOCKETS := --ignore=tests/runtime/test_engines_agree.py tests/runtime tests/interop tests/transports/test_budget.py \
 	tests/test_[achr]*.py tests/test_budget.py tests/test_downloads.py tests/test_pro*.py tests/test_s*.py tests/test_trusted*.py
 
-.PHONY: help run test matrix bench leaks conformance sanitize fuzz soak storm lint types native wheel packages peers clean
+.PHONY: help run test matrix bench leaks conformance sanitize fuzz soak storm mutants lint types native wheel packages peers clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -49,6 +49,11 @@ soak: native ## honest and hostile load for SECONDS=60, on ENGINE=native: nothin
 
 storm: native ## 1000 clients lose their server for OUTAGE=0 seconds, with the delays of reconnect=True, and come back
 	@PYTHONPATH=src $(BIN)/python tests/hostile/storm.py --outage $(or $(OUTAGE),0) $(ARGS)
+
+mutants: ## changes to the parser, the limits and the end of a connection, which the tests must notice; an hour or more
+	@[ -e .venv-mutants/ready -a .venv-mutants/ready -nt pyproject.toml ] || sh tools/make_venv.sh .venv-mutants mutants
+	@WSMASH_ENGINE=portable .venv-mutants/bin/mutmut run $(ARGS)
+	@.venv-mutants/bin/python tools/mutants.py
 
 lint: $(READY) ## ruff, the layers, and whether what is written by tools is what the code says
 	$(BIN)/ruff check

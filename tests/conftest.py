@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 
 pytest_plugins = ["fixtures.attempts", "fixtures.codec"]
+
+# For `make mutants`, which runs a test many times in one process, and must find the same each time.
+settings.register_profile(
+    "mutants",
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.differing_executors],
+)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
