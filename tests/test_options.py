@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import socket
 import ssl
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 import wsmash
 from fixtures.certificates import contexts
 from wsmash.options import ClientOptions, ServerOptions
+from wsmash.sansio.headers import Headers
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -399,6 +401,20 @@ def test_repr_hides_secrets() -> None:
     shown = repr(server(ssl=contexts().server, port=1234))
     assert "SSLContext" not in shown and "port=1234" in shown
     assert "***" not in repr(client())
+
+
+@pytest.mark.case(106)
+def test_no_secret_in_pickles() -> None:
+    """Options, clients and servers are not pickled, and the error of a refused handshake without its cookies."""
+    made = wsmash.create_client("ws://user:hunter2@example.com/", auth=None)
+    for each in (made, made.options, wsmash.create_server(port=0), server()):
+        with pytest.raises(TypeError, match="cannot be pickled"):
+            pickle.dumps(each)
+    headers = Headers([("Set-Cookie", "hunter3"), ("Via", "a")])
+    error = wsmash.HandshakeError("no", status=401, headers=headers, body=b"b")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.status, again.body) == ("no", 401, b"b")
+    assert again.headers == {"Set-Cookie": "***", "Via": "a"}
 
 
 @pytest.mark.case(106)

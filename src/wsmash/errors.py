@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from .constants import SECRET_HEADERS
+
 ClosePair = tuple[int, str]
 """The code and the reason of one close frame."""
 
@@ -82,6 +84,11 @@ class HandshakeError(WebSocketError):
         self.status = status
         self.headers: Mapping[str, str] = {} if headers is None else headers
         self.body = body
+
+    def __reduce__(self) -> tuple[type[HandshakeError], tuple[str], dict[str, object]]:
+        """A pickle, which may end in a log or a queue, holds no cookie that the server has set."""
+        shown = {name: "***" if name.lower() in SECRET_HEADERS else value for name, value in self.headers.items()}
+        return type(self), (str(self),), {**self.__dict__, "headers": shown}
 
 
 class InvalidState(WebSocketError, RuntimeError):

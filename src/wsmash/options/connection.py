@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl as tls
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, NoReturn
 
 from ..codecs import check_type as check_message_type
 from ..proxies import parse_proxy
@@ -106,6 +106,9 @@ class ConnectionOptions:
     def _check_ssl(self) -> None:
         if self.ssl is not None and not isinstance(self.ssl, tls.SSLContext):
             raise TypeError(f"ssl must be an ssl.SSLContext or None, not {self.ssl!r}")
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} cannot be pickled: they may hold credentials")
 
     def __repr__(self) -> str:
         return repr_without_secrets(self, self._SECRET)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from inspect import CO_VARARGS
 from types import CoroutineType, FunctionType, MethodType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 from .actions import Action
 
@@ -35,6 +35,10 @@ class Emitter:
     __slots__ = ()
 
     EVENTS: ClassVar[tuple[str, ...]] = ()
+
+    def __reduce__(self) -> NoReturn:
+        """It lives in this process, and what it knows may be secret."""
+        raise TypeError(f"a {type(self).__name__} cannot be pickled or copied")
 
     def _add_callback(self, event: str, callback: C | Decorates) -> C | Callable[[C], C]:
         """What `on` does: add the callback, or return a decorator that adds one."""

@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from ..constants import SECRET_HEADERS
 from ..grammar import OWS, HeaderPairs, is_field_value, is_token, shown
 
 MAX_EXTENSIONS: Final = 32
 """How many extensions a peer may list, and how many parameters each may have."""
-
-_SECRET: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 
 
 class Headers(Mapping[str, str]):
@@ -76,7 +75,7 @@ class Headers(Mapping[str, str]):
         return hash(frozenset(self._values.items()))
 
     def __repr__(self) -> str:
-        pairs = (f"({name!r}, {'***' if name.lower() in _SECRET else value!r})" for name, value in self._pairs)
+        pairs = (f"({name!r}, {'***' if name.lower() in SECRET_HEADERS else value!r})" for name, value in self._pairs)
         return f"Headers([{', '.join(pairs)}])"
 
 
