@@ -168,7 +168,7 @@ async def test_control_frames_do_not_renew_an_unfinished_message(bench: Bench) -
 @in_loop
 async def test_a_turn_ends_by_time_too(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the messages of a read take long, others have their turn between them: the clock is looked at often."""
-    monkeypatch.setattr("wsmash.transports.base.SECONDS_PER_TURN", -1)
+    monkeypatch.setattr("wsmash.transports.base.SECONDS_PER_SHARE", -1)
     count = 160
     end = bench.attach()
     end.upgrade()
@@ -186,7 +186,7 @@ async def test_a_turn_ends_by_time_too(bench: Bench, monkeypatch: pytest.MonkeyP
     await end.handler.hears("message")
     pass_by()
     await end.handler.hears("message", count)
-    assert end.handler.messages == messages and passed >= count // 16 - 1
+    assert end.handler.messages == messages and passed >= count // 32 - 1
 
 
 # Who is called when

@@ -22,6 +22,7 @@ cdef class Receiver:
     cdef object _room           # what a compressed message may inflate to, None for any size
     cdef object _message        # bytes of the message under way, or of its room, None where there is none
     cdef size_t _size           # how many of them have come
+    cdef size_t inflated        # bytes that inflation gave; tells what that took
     cdef uint32_t _utf8
     cdef bytes _fed             # of `feed`; the engine keeps its own
     cdef size_t _pos

@@ -14,6 +14,11 @@ What wakes when:
 * A channel that holds bytes it has not delivered stands on the ready list; while
   that is not empty, the loop is asked for another turn, since no descriptor is
   readable for those bytes.
+* A channel that has used up its share of a turn is greedy: it goes on, and reads
+  more, from the ready list only, whose turn comes when all others were looked
+  after and have been written to. So these wait for a share or two, however many
+  send all they can. An opening is read from that list too, and nobody is accepted
+  while it is long: a crowd at the door does not keep those inside waiting.
 * A channel with output that is to leave at the end of the turn stands on the
   dirty list. Outside of a turn the first message of a channel is written at once;
   the ones after it wait for a flush, which the loop is asked for.
@@ -132,13 +137,14 @@ cdef class Engine:
     cdef bint _in_tls           # the memories that all TLS shares are in use
     cdef bint _dead             # this is a forked child: the reactor is its parent's
     cdef bint _late             # the turn has taken its time
-    cdef bint _ready_last       # the ready list has its turn after the sockets, not before
     cdef uint32_t _first        # which of the events is looked at first
     cdef double _now
     cdef uint64_t _turn         # moves whenever output may be written at once again
     cdef unsigned _frames
     cdef int64_t _turn_takes    # nanoseconds
     cdef int64_t _turn_ends
+    cdef int64_t _share_takes
+    cdef int64_t _share_ends    # 0 until the clock is looked at
     cdef uint8_t *_buffer
     cdef uint8_t *_plaintext
     cdef size_t _plaintext_room
@@ -162,6 +168,7 @@ cdef class Engine:
         self._call_soon = loop.call_soon
         self._thread = PyThread_get_thread_ident()
         self._turn_takes = <int64_t>(base.SECONDS_PER_TURN * 1e9)
+        self._share_takes = <int64_t>(base.SECONDS_PER_SHARE * 1e9)
         self._entries = []
         self._dirty = []
         self._ready = []
@@ -247,11 +254,18 @@ cdef class Engine:
         """The loop's; within a turn that of its beginning."""
         return self._now if self._polling else <double>self._clock()
 
-    cdef bint is_late(self) noexcept:
-        """Whether the turn has taken its time. Called for each frame; looks at the clock now and then."""
+    cdef bint share_is_over(self) noexcept:
+        """Whether a channel has to stop. Called for each frame; looks at the clock now and then."""
+        cdef int64_t now
         self._frames += 1
-        if self._frames % ITEMS_PER_LOOK == 0 and nanoseconds() > self._turn_ends:
-            self._late = True
+        if self._frames % ITEMS_PER_LOOK == 0:
+            now = nanoseconds()
+            if now > self._turn_ends:
+                self._late = True
+            if not self._share_ends:
+                self._share_ends = now + self._share_takes
+            elif now > self._share_ends:
+                return True
         return self._late
 
     cdef int list_ready(self, Input channel) except -1:
@@ -300,25 +314,23 @@ cdef class Engine:
             self.end_turn()
 
     cdef int work(self) except -1:
-        # Whatever took all of a turn is not the first thing of the next: the others would never have theirs.
-        if self._ready_last:
-            self.work_events()
-        if self._ready and not self._late:
-            self.work_ready()
-        if not (self._ready_last or self._late):
-            self.work_events()
-        if self._late:
-            self._ready_last = not self._ready_last
+        cdef Py_ssize_t waiting = len(self._ready)
+        self.work_events()
+        if waiting:
+            self.flush_dirty()  # whoever was answered does not wait for those that want more
+            self._turn_ends = nanoseconds() + self._share_takes
+            self._late = False
+            self.work_ready(waiting)
         return 0
 
-    cdef int work_ready(self) except -1:
-        """Go on with the channels that hold what they have not delivered."""
+    cdef int work_ready(self, Py_ssize_t waiting) except -1:
+        """Go on with channels that hold what they have not delivered: with one of them at least."""
         cdef list ready
         cdef Py_ssize_t at = 0
         cdef Channel channel
         ready, self._ready = self._ready, []
         try:
-            while at < len(ready) and not self._late:
+            while at < waiting and (not at or nanoseconds() < self._turn_ends):
                 channel = <Channel>ready[at]
                 at += 1
                 channel._listed = False
@@ -346,7 +358,7 @@ cdef class Engine:
                     (<Entry>entry).happened(events[at].events)
                 except (OSError, MemoryError) as error:
                     (<Entry>entry).failed(error)
-                if self._late:
+                if self._late or nanoseconds() > self._turn_ends:
                     self._first += passed + 1  # epoll tells of them in the same order again
                     break
         return 0

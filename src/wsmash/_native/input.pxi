@@ -19,6 +19,8 @@ cdef class Input(Output):
     cdef bint _quick            # the handler is a connection that shortcuts are for
     cdef bint _answers_later    # messages wait in an inbox for a task
     cdef bint _listed           # on the engine's ready list
+    cdef bint _greedy           # it had more than its share of a turn the last time
+    cdef bint _unread           # it has something to read, and its turn comes from the ready list
     cdef bint _paused           # by the handler
     cdef bint _more             # the tail can be worked off
     cdef bint _ended            # their direction is ended: acted on when what came before it has been delivered
@@ -33,7 +35,12 @@ cdef class Input(Output):
             # Not to be told of it again before somebody listens: a hang-up would be reported at every turn.
             self.watch(EPOLLOUT if self._blocked else 0)
         elif events & (EPOLLIN | EPOLLHUP | EPOLLERR) and not self._listed:
-            self.read()
+            if (self._greedy or self._receiver is None) and not self._closing:
+                self._unread = True
+                self.watch(EPOLLOUT if self._blocked else 0)  # or it would be reported until its turn comes
+                self._engine.list_ready(self)
+            else:
+                self.read()
         return 0
 
     cdef int failed(self, error) except -1:
@@ -155,13 +162,18 @@ cdef class Input(Output):
         cdef Receiver receiver = self._receiver
         cdef Engine engine = self._engine
         cdef uint32_t pieces = receiver.wire.pieces
-        cdef size_t at = 0, used = 0
+        cdef size_t at = 0, used = 0, inflated = receiver.inflated
         cdef int count = 0
         cdef bint reading = False
         self._more = True
+        self._greedy = False
+        engine._share_ends = 0
         try:
             while not (self._paused or self._closing or self._gone):
-                if count and (count == ITEMS_PER_TURN or engine.is_late()):
+                if count and (
+                    count == ITEMS_PER_TURN or engine.share_is_over() or receiver.inflated - inflated > READ_SIZE
+                ):
+                    self._greedy = True
                     break
                 reading = True  # what raises between here and there is no handler
                 if not receiver.step(data + at, size - at, &used):
@@ -274,6 +286,9 @@ cdef class Input(Output):
                 self.end()
             else:
                 self.listen()
+                if self._unread:
+                    self._unread = False
+                    self.read()
         return 0
 
     cdef int arrived_early(self, bytes early) except -1:

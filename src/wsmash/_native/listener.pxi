@@ -85,9 +85,10 @@ cdef class Listener(Entry):
     cdef int happened(self, uint32_t events) except -1:
         cdef Accepted accepted
         cdef int fd, number
+        cdef int64_t until = nanoseconds() + self._engine._share_takes
         for _ in range(ACCEPTS_PER_TURN):
-            if not self._watched:
-                return 0
+            if not self._watched or len(self._engine._ready) >= ACCEPTS_PER_TURN or nanoseconds() > until:
+                return 0  # those that wait are reported again
             accepted = Accepted.__new__(Accepted)
             accepted._fd = -1
             accepted._peer_size = sizeof(sockaddr_storage)

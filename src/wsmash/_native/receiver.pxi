@@ -186,6 +186,7 @@ cdef class Receiver:
             return self._fail_inside(WS_FAULT_MESSAGE_TOO_BIG, opcode)
         except InvalidDeflate:
             return self._fail_inside(WS_FAULT_DEFLATE_INVALID, opcode)
+        self.inflated += PyBytes_GET_SIZE(piece)
         if item.last and self._message is None:
             self._message = piece  # all of the message: it is not copied
             place = <uint8_t *>PyBytes_AS_STRING(piece)

@@ -14,6 +14,7 @@ until it returns None. Three rules shape it:
 
 from __future__ import annotations
 
+import sys
 from codecs import utf_8_decode
 from typing import NamedTuple
 
@@ -31,8 +32,8 @@ VIOLATION = -1
 Item = tuple[int, str | bytes | Violation]
 """An opcode and what came under it: text as str, anything else as bytes."""
 
-_NOTHING: Item = (0, b"")
-"""What a step returns that consumed bytes but finished no item."""
+NOTHING: Item = (0, b"")
+"""What a step returns that consumed bytes but finished no item; `receive` too, where it stops before."""
 
 _TEXT = int(Opcode.TEXT)
 _CLOSE = int(Opcode.CLOSE)
@@ -75,6 +76,7 @@ class Receiver:
         "_size",
         "_tail",
         "_wire",
+        "inflated",
         "inflater",
         "pieces",
     )
@@ -101,6 +103,7 @@ class Receiver:
         self._fragments = 0
         self._parts: bytearray | None = None
         self._tail = b""  # the start of a code point whose end has not come
+        self.inflated = 0  # bytes that inflation gave; tells what that took
         self.pieces = 0  # frames and parts of frames that messages came in; tells whether one goes on
 
     @property
@@ -125,11 +128,16 @@ class Receiver:
         self._data = self._data[self._pos :] + data if self._pos < len(self._data) else data
         self._pos = 0
 
-    def receive(self) -> Item | None:
-        """The next message, control frame or violation, or None until more is fed."""
-        item: Item | None = _NOTHING
-        while item is _NOTHING:
+    def receive(self, steps: int = sys.maxsize) -> Item | None:
+        """The next message, control frame or violation, or None until more is fed.
+
+        After so many frames and parts of frames without one it is `NOTHING`: a
+        message may come in any number of them, and others may be waiting.
+        """
+        item: Item | None = NOTHING
+        while item is NOTHING and steps > 0:
             item = self._read_payload() if self._left else self._read_head()
+            steps -= 1
         if item is None:
             self._data = self._data[self._pos :]
             self._pos = 0
@@ -276,7 +284,7 @@ class Receiver:
         fault = self._absorb(piece, ended=self._fin and not self._left)
         if fault is not None:
             return VIOLATION, fault
-        return self._finish() if self._fin and not self._left else _NOTHING
+        return self._finish() if self._fin and not self._left else NOTHING
 
     def _absorb(self, piece: bytes, *, ended: bool) -> Violation | None:
         """Add unmasked bytes to the message."""
@@ -289,6 +297,7 @@ class Receiver:
                 return Violation.MESSAGE_TOO_BIG
             except InvalidDeflate:
                 return Violation.DEFLATE_INVALID
+            self.inflated += len(piece)
         self._size += len(piece)
         if self._message is Assembly.TEXT:
             text = self._tail + piece

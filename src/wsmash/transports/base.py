@@ -41,7 +41,10 @@ ITEMS_PER_TURN = 256
 """Messages and control frames of one connection before others have their turn."""
 
 SECONDS_PER_TURN = 0.005
-"""The same in time: small frames may hold large messages, or take a callback long."""
+"""The longest turn, if no single message takes longer: then the loop has its own."""
+
+SECONDS_PER_SHARE = 0.0005
+"""What one connection may take of a turn: small frames may hold large messages, or take a callback long."""
 
 ACCEPTS_PER_TURN = 64
 """Connections that one listener accepts before others have their turn."""

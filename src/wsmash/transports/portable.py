@@ -6,9 +6,10 @@ import socket
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 
+from . import base
 from .base import ACCEPTS_PER_TURN, READ_SIZE, TLS, Address, ByteHandler, Channel, Connected, prepare
 from .group import PlainGroup
-from .stream import StreamChannel
+from .stream import StreamChannel, Turns
 
 
 class SocketChannel(StreamChannel):
@@ -17,9 +18,15 @@ class SocketChannel(StreamChannel):
     __slots__ = ("_reading", "_remote", "_socket", "_writing")
 
     def __init__(
-        self, loop: AbstractEventLoop, sock: socket.socket, handler: ByteHandler, tls: TLS | None, received: bytes
+        self,
+        loop: AbstractEventLoop,
+        sock: socket.socket,
+        handler: ByteHandler,
+        tls: TLS | None,
+        received: bytes,
+        turns: Turns | None = None,
     ) -> None:
-        super().__init__(loop, handler, tls)
+        super().__init__(loop, handler, tls, turns)
         self._socket = sock
         self._remote = _address(sock.getpeername)
         self._reading = self._writing = False
@@ -34,6 +41,19 @@ class SocketChannel(StreamChannel):
             self._watch_input(True)
 
     def _readable(self) -> None:
+        if self._receiver is None and not self._closing:
+            # An opening takes its turn: a crowd at the door does not keep those inside waiting.
+            self._watch_input(False)
+            self._turns.wait(self._read_opening)
+        else:
+            self._read()
+
+    def _read_opening(self) -> None:
+        if self._delivers():
+            self._watch_input(True)
+            self._read()
+
+    def _read(self) -> None:
         try:
             data = self._socket.recv(READ_SIZE)
         except (BlockingIOError, InterruptedError):
@@ -90,7 +110,7 @@ class SocketChannel(StreamChannel):
 class PortableListener:
     """A listening socket whose connections are accepted as they come, some at a time."""
 
-    __slots__ = ("_accepting", "_loop", "_on_failure", "_on_socket", "_socket")
+    __slots__ = ("_accepting", "_loop", "_on_failure", "_on_socket", "_socket", "_turns")
 
     def __init__(
         self,
@@ -98,7 +118,9 @@ class PortableListener:
         sock: socket.socket,
         on_socket: Callable[[Connected], None],
         on_failure: Callable[[OSError], None],
+        turns: Turns,
     ) -> None:
+        self._turns = turns
         self._loop = loop
         self._socket = sock
         self._on_socket = on_socket
@@ -128,8 +150,9 @@ class PortableListener:
         self._socket.close()
 
     def _accept(self) -> None:
-        for _ in range(ACCEPTS_PER_TURN):
-            if not self._accepting:
+        until = self._loop.time() + base.SECONDS_PER_SHARE
+        for count in range(ACCEPTS_PER_TURN):
+            if not self._accepting or len(self._turns) >= ACCEPTS_PER_TURN or (count and self._loop.time() > until):
                 return
             try:
                 sock, _ = self._socket.accept()
@@ -149,6 +172,7 @@ class PortableDriver:
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
+        self._turns = Turns(loop)
 
     def listen(
         self,
@@ -157,7 +181,7 @@ class PortableDriver:
         on_failure: Callable[[OSError], None],
     ) -> PortableListener:
         sock.setblocking(False)
-        return PortableListener(self._loop, sock, on_socket, on_failure)
+        return PortableListener(self._loop, sock, on_socket, on_failure, self._turns)
 
     def attach(
         self, sock: Connected, handler: ByteHandler, tls: TLS | None = None, received: bytes = b""
@@ -165,7 +189,7 @@ class PortableDriver:
         if not isinstance(sock, socket.socket):
             sock = socket.socket(fileno=sock.detach())
         prepare(sock)
-        return SocketChannel(self._loop, sock, handler, tls, received)
+        return SocketChannel(self._loop, sock, handler, tls, received, self._turns)
 
     def group(self, on_slow: Callable[[Channel, bool], None]) -> PlainGroup:
         return PlainGroup(on_slow)

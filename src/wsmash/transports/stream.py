@@ -7,6 +7,9 @@ how a connection ends.
 
 What callbacks send while one read is worked off is written together at its end,
 with one system call; it leaves earlier when it grows above high water.
+
+A channel that has more to deliver than its share goes on when its turn comes: in
+each turn of the loop such channels have one share, beside all that have less to do.
 """
 
 from __future__ import annotations
@@ -15,22 +18,63 @@ import os
 import ssl
 from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop
+from collections import deque
+from collections.abc import Callable
 from typing import Any, cast
 
 from ..constants import Opcode, Role
 from ..options import Limits
-from ..sansio.receiver import VIOLATION, Compression, Receiver
+from ..sansio.receiver import NOTHING, VIOLATION, Compression, Receiver
 from ..sansio.sender import Payload, Prepared, Sender
 from ..sansio.violations import Violation
 from . import base
-from .base import ITEMS_PER_TURN, REFUSED, TLS, Address, ByteHandler, ChannelInfo, MessageHandler
+from .base import ITEMS_PER_TURN, READ_SIZE, REFUSED, TLS, Address, ByteHandler, ChannelInfo, MessageHandler
 from .tls import TLSPump
 
 NOT_OPEN = -2
 """What `send_prepared` returns where nobody could take the message."""
 
+STEPS = 64
+"""Frames and parts of frames that are read before the clock is looked at again."""
+
 BYTE_PIPE = Limits(None, None, 65536, None)
 """The limits of a channel that does not carry messages yet."""
+
+
+class Turns:
+    """Whose turn it is, of the channels that have more to deliver than their share."""
+
+    __slots__ = ("_asked", "_loop", "_waiting")
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._asked = False  # the loop will call `_next`, or does
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    def wait(self, go_on: Callable[[], None]) -> None:
+        """Go on in another turn of the loop, behind those that wait."""
+        self._waiting.append(go_on)
+        if not self._asked:
+            self._asked = True
+            self._loop.call_soon(self._next)
+
+    def _next(self) -> None:
+        """One of those that wait goes on at least, and others until a share of time is over."""
+        until = self._loop.time() + base.SECONDS_PER_SHARE
+        try:
+            for _ in range(len(self._waiting)):
+                go_on = self._waiting.popleft()
+                go_on()
+                if self._loop.time() > until:
+                    break
+        finally:
+            self._asked = bool(self._waiting)
+            if self._asked:
+                self._loop.call_soon(self._next)
 
 
 class StreamChannel(ABC):
@@ -53,13 +97,17 @@ class StreamChannel(ABC):
         "_sender",
         "_shut",
         "_tls",
+        "_turns",
         "above_high_water",
         "received_at",
         "written_at",
     )
 
-    def __init__(self, loop: AbstractEventLoop, handler: ByteHandler, tls: TLS | None = None) -> None:
+    def __init__(
+        self, loop: AbstractEventLoop, handler: ByteHandler, tls: TLS | None = None, turns: Turns | None = None
+    ) -> None:
         self._loop = loop
+        self._turns = Turns(loop) if turns is None else turns
         self._handler: Any = handler
         self._limits = BYTE_PIPE
         self._receiver: Receiver | None = None
@@ -236,15 +284,19 @@ class StreamChannel(ABC):
             self._message_at = self.received_at
 
     def _deliver_items(self, receiver: Receiver, handler: Any) -> None:
-        """Hand what has been received to the handler, until a pause or the turn's budget stops it."""
+        """Hand what has been received to the handler, until a pause stops it or it had its share of the turn."""
         self._more = False
-        limit = self._loop.time() + base.SECONDS_PER_TURN
+        limit, inflated = self._loop.time() + base.SECONDS_PER_SHARE, receiver.inflated
         for count in range(ITEMS_PER_TURN):
-            if not self._delivers() or (count and self._loop.time() > limit):
+            if not self._delivers() or (
+                count and (self._loop.time() > limit or receiver.inflated - inflated > READ_SIZE)
+            ):
                 break
-            item = receiver.receive()
+            item = receiver.receive(STEPS)
             if item is None:
                 return
+            if item is NOTHING:
+                continue
             opcode, data = item
             if opcode == VIOLATION:
                 handler.violated(cast(Violation, data))
@@ -255,7 +307,7 @@ class StreamChannel(ABC):
         self._more = True
         if self._delivers():
             self._watch_input(False)
-            self._loop.call_soon(self._continue)
+            self._turns.wait(self._continue)
 
     def _continue(self) -> None:
         """Go on after a pause, or where the last turn's budget ended."""
