@@ -8,7 +8,7 @@ ARGS :=
 OVER_SOCKETS := --ignore=tests/runtime/test_engines_agree.py tests/runtime tests/interop tests/transports/test_budget.py \
 	tests/test_[achr]*.py tests/test_budget.py tests/test_downloads.py tests/test_pro*.py tests/test_s*.py tests/test_trusted*.py
 
-.PHONY: help run test matrix bench leaks conformance sanitize fuzz soak storm mutants lint types native wheel packages peers clean
+.PHONY: help run test matrix bench attacks leaks conformance sanitize fuzz soak storm mutants lint types native wheel packages peers clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -28,6 +28,9 @@ bench: .venv-bench/ready ## the package beside its peers, some 20 minutes; write
 	@sh tools/build_native.sh .venv-bench
 	@sh tools/install_peers.sh npm
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
+
+attacks: native ## how soon honest peers are answered under attack, some 12 minutes; writes docs/attacks.md; less with ARGS=--help
+	@PYTHONPATH=src:tests $(BIN)/python tests/hostile/under_attack.py $(ARGS)
 
 leaks: native ## the check for leaks, with ROUNDS=100 or more connections of each kind in a batch
 	LEAK_ROUNDS=$(or $(ROUNDS),100) $(BIN)/python -m pytest --timeout=0 tests/transports/test_leaks.py $(ARGS)
