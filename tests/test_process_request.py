@@ -61,20 +61,26 @@ async def test_hook_lets_in() -> None:
 
 
 @pytest.mark.case(52)
-@pytest.mark.parametrize("what", ["raises", "raises later", "wrong type"])
+@pytest.mark.parametrize("what", ["raises", "wrong type", "asks what was cancelled"])
+@pytest.mark.parametrize("when", ["at once", "later"])
 @in_loop
-async def test_hook_fails(what: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_hook_fails(what: str, when: str, caplog: pytest.LogCaptureFixture) -> None:
     """A hook that raises, or returns no answer, is a 500 that says nothing of it, and one line in the log (52)."""
 
-    async def later() -> None:
-        raise KeyError("a secret")
+    def fail() -> str:
+        if what == "raises":
+            raise KeyError("a secret")
+        if what == "asks what was cancelled":
+            wanted = asyncio.get_running_loop().create_future()
+            wanted.cancel("a secret")
+            wanted.result()
+        return "a secret"
+
+    async def later() -> str:
+        return fail()
 
     def hook(_: wsmash.Request) -> Any:
-        if what == "wrong type":
-            return "a secret"
-        if what == "raises later":
-            return later()
-        raise KeyError("a secret")
+        return later() if when == "later" else fail()
 
     answer = await refusal(upgrade(), process_request=hook)
     assert answer.status == 500 and b"secret" not in answer.body

@@ -27,6 +27,7 @@ from ..sansio.http1 import (
 )
 from ..transports.base import TLS, Channel, Connected, named
 from .counters import ServerCounters
+from .delivery import FAILURES, cancelled
 from .environment import Environment
 from .reports import Reports
 
@@ -210,7 +211,7 @@ class ServerOpening:
         self._head_only = parsed.method == "HEAD"
         try:
             answer = self._door.answer(self, parsed)
-        except Exception as error:
+        except FAILURES as error:
             self._broken(error)
             return
         if isinstance(answer, (Admission, Response, Download)):
@@ -236,9 +237,11 @@ class ServerOpening:
             self._give(await answer)
         except Exception as error:
             self._broken(error)
+        except asyncio.CancelledError as error:
+            cancelled(error, self._broken)
 
-    def _broken(self, error: Exception) -> None:
-        self._door.counters.failed_hook += 1
+    def _broken(self, error: BaseException) -> None:
+        self._door.counters.failed_hook += not self._answered  # or it counts already, as late or as gone
         request = Request(cast(bytes, self.head), remote_address=self.peer)
         self._door.reports.log(logging.ERROR, "%r could not be answered", request, error=error)
         self.respond(Response(500, "internal error\n"))
