@@ -13,7 +13,7 @@ import pytest
 import wsmash
 from fixtures.clock import elapse, idle, virtual
 from fixtures.ends import open_server_end
-from fixtures.in_loop import in_loop
+from fixtures.in_loop import in_loop, until
 from fixtures.raw import Answer, ask, get, serving
 from wsmash.constants import Opcode
 from wsmash.sansio.frames import encode_close
@@ -92,6 +92,21 @@ async def test_bearer() -> None:
 
 
 @pytest.mark.case(100)
+@pytest.mark.parametrize("nobody", [None, False, 0, "", [], {}])
+@in_loop
+async def test_nobody(nobody: object) -> None:
+    """Whatever false value a function has for nobody lets nobody in."""
+
+    async def later(*_: str) -> object:
+        return nobody
+
+    for hook in (wsmash.basic_auth(lambda *_: nobody), wsmash.basic_auth(later)):
+        assert (await answer_to(hook, basic("ann", "secret"))).status == 401
+    for hook in (wsmash.bearer_auth(lambda _: nobody), wsmash.bearer_auth(later)):
+        assert (await answer_to(hook, "Bearer t0ken")).status == 401
+
+
+@pytest.mark.case(100)
 def test_secrets_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each secret goes through `hmac.compare_digest`, whether its user is known or not."""
     seen: list[tuple[bytes, bytes]] = []
@@ -122,6 +137,7 @@ def test_secrets_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) 
         (lambda: wsmash.basic_auth(("a", "b"), realm='"'), ValueError),
         (lambda: wsmash.bearer_auth(""), ValueError),
         (lambda: wsmash.bearer_auth({"ö": 1}), ValueError),
+        (lambda: wsmash.bearer_auth({"a": "ann", "b": 0}), ValueError),
     ],
 )
 def test_wrong_credentials(make: Callable[[], object], error: type[Exception]) -> None:
@@ -150,6 +166,22 @@ async def test_the_user_is_known_to_callbacks() -> None:
             pass
     state = {"asked": True, "user": {"name": "ann"}}
     assert seen == [(state, state, True)]
+
+
+@pytest.mark.case(101)
+@in_loop
+async def test_a_user_that_is_none() -> None:
+    """A hook of one's own that found nobody, and lets them in, has not said who they are."""
+
+    def look_up(request: wsmash.Request) -> None:
+        request.state["user"] = {"known": "ann"}.get(request.cookies.get("session", ""))
+
+    async with serving(process_request=look_up, auth_timeout=5) as server:
+        for cookie, known in (("known", True), ("other", False)):
+            async with wsmash.connect(f"ws://127.0.0.1:{server.port}/", cookies={"session": cookie}):
+                (client,) = server.get_clients()
+                assert client.is_authenticated() is known
+            await until(lambda: not server.get_clients())
 
 
 # In time
@@ -186,6 +218,7 @@ async def test_an_authentication_that_expires() -> None:
     await elapse(4)
     assert not connection.is_open()
     assert channel.sent[-1].payload == encode_close(1008, "the authentication has expired")
+    assert not connection.is_authenticated()
     channel.lose()
     await idle()
 

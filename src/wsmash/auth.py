@@ -17,7 +17,7 @@ from .sansio.head import Request, Response
 
 Hook = Callable[[Request], "Response | Awaitable[Response | None] | None"]
 Verify = Callable[..., object]
-"""Who has these credentials: None or False for nobody, True for whom they name, or what `state["user"]` is to be."""
+"""Who has these credentials: a false value for nobody, True for whom they name, or what `state["user"]` is to be."""
 
 USER: Final = "user"
 """Where in the state of a request, and of its connection, the user stands."""
@@ -73,7 +73,7 @@ def bearer_auth(tokens: str | Mapping[str, object] | Verify, *, realm: str = "ws
 def _decide(request: Request, user: Any, named: str, refused: Response) -> Response | Awaitable[Response | None] | None:
     if must_run(user):
         return _decide_later(request, user, named, refused)
-    if user is None or user is False:
+    if not user:
         return refused
     request.state[USER] = named if user is True else user
     return None
@@ -120,6 +120,8 @@ def _known_passwords(credentials: tuple[str, str] | Mapping[str, str]) -> Verify
 def _known_tokens(tokens: Mapping[str, object]) -> Verify:
     if not all(token and token.isascii() for token in map(str, tokens)):
         raise ValueError("tokens must be ASCII text, and not empty")
+    if not all(tokens.values()):
+        raise ValueError("the user of a token can't be a false value, which stands for nobody")
     known = [(token.encode(), user) for token, user in tokens.items()]
 
     def verify(token: str) -> object:

@@ -109,7 +109,7 @@ class ServerConnection(WebSocketConnection):
 
     def _opened(self, channel: Channel, subprotocol: str | None) -> None:
         super()._opened(channel, subprotocol)
-        if self._state is not None and USER in self._state:
+        if self._state is not None and self._state.get(USER):
             self._authenticated = True
         elif self._endpoint.auth_timeout is not None:
             self._expect_authentication(self._endpoint.auth_timeout)
@@ -125,6 +125,7 @@ class ServerConnection(WebSocketConnection):
         self._auth_deadline = None
         self._endpoint.server_counters.closed_unauthenticated += 1
         late = "the authentication has expired" if self._authenticated else "not authenticated within auth_timeout"
+        self._authenticated = False
         self._fail(CloseCode.POLICY_VIOLATION, late, None)
         return self._need_closing().deadline
 

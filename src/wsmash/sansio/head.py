@@ -37,7 +37,7 @@ class Request:
         forwarded_host: what such a proxy says that the client's `Host` was.
         params: what the patterns of the endpoint's path stand for.
         state: what a `process_request` leaves there is in the `state` of the connection;
-            its "user" counts as authenticated.
+            its "user" counts as authenticated, unless that is a false value.
     """
 
     head: bytes
