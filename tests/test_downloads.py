@@ -6,12 +6,15 @@ import asyncio
 import os
 import socket
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from fixtures.clock import virtual
 from fixtures.in_loop import in_loop, until
 from fixtures.raw import ask, get, parse_answer, serving, wire
-from wsmash.runtime.opening import PIECE, ServerOpening
+from wsmash.runtime.opening import LONGEST_LOOK, PIECE, ServerOpening, _room
 from wsmash.server import WebSocketServer
 
 SIZE = 3_000_001
@@ -70,6 +73,24 @@ async def test_a_slow_reader(folder: Path) -> None:
             while piece := await loop.sock_recv(sock, 1 << 20):
                 found += piece
         assert parse_answer(found).body == (folder / "large").read_bytes()
+
+
+@pytest.mark.case(75)
+@virtual
+async def test_who_takes_nothing_costs_little() -> None:
+    """A reader that takes nothing for half a minute is looked at 35 times, and one that then does is soon noticed."""
+    looks = 0
+
+    class Stuck:
+        def info(self) -> Any:
+            nonlocal looks
+            looks += 1
+            return SimpleNamespace(buffered=PIECE + (asyncio.get_running_loop().time() < until_then))
+
+    until_then = asyncio.get_running_loop().time() + 30
+    await _room(Stuck())  # type: ignore[arg-type]
+    assert looks < 40
+    assert asyncio.get_running_loop().time() <= until_then + LONGEST_LOOK
 
 
 @in_loop

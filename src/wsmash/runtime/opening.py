@@ -57,7 +57,11 @@ PIECE = 128 * 1024
 """Bytes of a file that are read at once, and wait to be written at most, beside one piece more."""
 
 LOOK_INTERVAL = 0.02
-"""Seconds until it is looked at again how much of a file the peer has taken."""
+"""Seconds until it is looked at again how much of a file the peer has taken. Where that is not enough for the next
+piece, it is twice as long each time: nobody waits more than as long again as was needed anyhow."""
+
+LONGEST_LOOK = 1.0
+"""Seconds that this is at most: a thousand who take nothing cost a thousand looks a second, not fifty thousand."""
 
 
 class Door(Protocol):
@@ -299,9 +303,7 @@ class ServerOpening:
                     return
                 left -= len(piece)
                 channel.write(piece)
-                # A byte pipe does not tell when it has drained.
-                while channel.info().buffered > PIECE:  # noqa: ASYNC110
-                    await asyncio.sleep(LOOK_INTERVAL)
+                await _room(channel)
             channel.close()
         except OSError as error:
             self._door.reports.log(logging.ERROR, "a file could not be read: %s", error)
@@ -319,3 +321,11 @@ class ServerOpening:
         self._answered = True
         self._environment.wheel.forget(self)
         self._door.opening_ended(self)
+
+
+async def _room(channel: Channel) -> None:
+    """Wait until the next piece of a file may be written. A byte pipe does not tell when it has drained."""
+    interval = LOOK_INTERVAL
+    while channel.info().buffered > PIECE:
+        await asyncio.sleep(interval)
+        interval = min(2 * interval, LONGEST_LOOK)
