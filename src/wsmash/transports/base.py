@@ -43,7 +43,7 @@ ITEMS_PER_TURN = 256
 SECONDS_PER_TURN = 0.005
 """The longest turn, if no single message takes longer: then the loop has its own."""
 
-SECONDS_PER_SHARE = 0.0005
+SECONDS_PER_SHARE = 0.0002
 """What one connection may take of a turn: small frames may hold large messages, or take a callback long."""
 
 ACCEPTS_PER_TURN = 64
