@@ -6,6 +6,7 @@ import asyncio
 import errno
 import socket
 from contextlib import AsyncExitStack
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -258,3 +259,47 @@ async def test_a_peer_that_resets() -> None:
                 sock.connect(("127.0.0.1", server.port))
         await until(lambda: server.counters.accepted == 5 and not arrivals(server).openings)
         await turns()
+
+
+@pytest.mark.parametrize("what", ["answered", "silent", "aborted"])
+@in_loop
+async def test_who_is_dropped_counts_once(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has an answer is counted by that when it makes room for others; who has none, by what ended it."""
+    monkeypatch.setattr("wsmash.arrivals.PATIENCE", 0.0)
+    async with serving(max_openings=2) as server, wire(server) as peer:
+        await until(lambda: arrivals(server).openings)
+        if what == "answered":
+            await peer.send(get("/healthz"))
+            await peer.answer()
+        if what == "aborted":
+            server.abort()
+            await peer.read_all()
+        else:
+            await ask(server, get("/healthz"))
+        counters = server.counters
+        found = {name: getattr(counters, name) for name in counters.__dataclass_fields__ if getattr(counters, name)}
+        assert found == {
+            "answered": {"accepted": 2, "plain": 2},
+            "silent": {"accepted": 2, "plain": 1, "dropped_openings": 1},
+            "aborted": {"accepted": 1, "unopened": 1},
+        }[what]
+
+
+@pytest.mark.case(67, 105)
+@in_loop
+async def test_connections_that_cannot_be_taken_in(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the system cannot watch one more socket, they are closed and counted, and the log stays bounded."""
+    monkeypatch.setattr("wsmash.runtime.reports.RECORDS_PER_SECOND", 2)
+    async with serving() as server:
+
+        def attach(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "no more watches")
+
+        monkeypatch.setattr(arrivals(server)._environment, "driver", SimpleNamespace(attach=attach))
+        for _ in range(20):
+            assert await first_bytes(server) == b""
+        assert (server.counters.accepted, server.counters.unopened) == (20, 20)
+    records = [each for each in caplog.records if "taken in" in each.getMessage()]
+    assert 2 <= len(records) < 10 and not arrivals(server).openings

@@ -113,6 +113,7 @@ class Arrivals:
     def abort(self) -> None:
         """Drop all that is not open."""
         for opening in tuple(self.openings):
+            self._counters.unopened += not opening.answered
             opening.abort()
 
     def ended(self, opening: ServerOpening) -> None:
@@ -139,7 +140,8 @@ class Arrivals:
         try:
             opening.start(sock, None if context is None else TLS(context, server_side=True))
         except (OSError, MemoryError) as error:
-            logger.error("a connection could not be taken in: %r", error)  # noqa: TRY400  # nothing of ours is wrong
+            self._reception.reports.log(logging.ERROR, "a connection could not be taken in: %r", error)
+            self._counters.unopened += 1
             del self.openings[opening]
             sock.close()
             return
@@ -197,8 +199,8 @@ class Arrivals:
         found = list(islice(old, count))
         for opening in found:
             del self.openings[opening]
+            self._counters.dropped_openings += not opening.answered
             opening.abort()
-        self._counters.dropped_openings += len(found)
         return len(found)
 
     def _failed(self, error: OSError) -> None:

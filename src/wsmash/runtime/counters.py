@@ -26,9 +26,10 @@ class ServerCounters(Counters):
         refused_origin: answered 403 because of `Origin` or `Host`.
         refused_stopping: answered 503 because the server stops.
         malformed: requests that were no HTTP, or no valid opening handshake.
-        unopened: those that left, or failed in TLS, before they had an answer.
+        unopened: those that left, failed in TLS, could not be taken in or were there when the server was
+            aborted, before they had an answer.
         unfinished: those that took longer than `open_timeout`.
-        dropped_openings: those dropped to make room for others (`max_openings`).
+        dropped_openings: those dropped to make room for others (`max_openings`), without an answer.
         closed_unauthenticated: connections closed with 1008 because nobody said in time who they are.
         refused_budget: answered 503 while connections held more than `max_buffered`.
         budget_spent: times that they came to that.

@@ -171,6 +171,11 @@ class ServerOpening:
         return max(info.received_at, info.written_at)
 
     @property
+    def answered(self) -> bool:
+        """Whether it has its answer, and is counted by that."""
+        return self._answered
+
+    @property
     def decides(self) -> bool:
         """Whether it has a whole request, and waits for the hook that may answer it."""
         return self._task is not None and not self._answered
