@@ -410,6 +410,22 @@ async def test_a_newer_message_takes_the_place_of_one_with_its_key(attempts: Att
     await ends(client)
 
 
+@virtual
+async def test_what_was_replaced_before_connect_is_reported_by_it(attempts: Attempts) -> None:
+    """It does not keep later reports from being made, either."""
+    client = make_client(offline_queue=5, slow_consumer="conflate")
+    record = Record(client, "dropped")
+    client.send("old", key="k")
+    client.send("new", key="k")
+    client.connect()
+    await idle()
+    assert reports(record) == [("old", "conflated")]
+    (await attempts.last.succeed()).lose()
+    await idle()
+    assert reports(record) == [("old", "conflated"), ("new", "unconfirmed")]
+    await ends(client)
+
+
 # -- at most once
 
 

@@ -127,7 +127,7 @@ class ReconnectingConnection(WebSocketConnection):
             self._outages = Outages(policy)
             environment.wakeups.add(self)
         if self._offline is not None:
-            self._offline.begin(environment.wheel.clock())
+            self._offline.begin(self, environment.wheel.clock())
             self._ask_at(self._offline.next_expiry)
 
     @abstractmethod

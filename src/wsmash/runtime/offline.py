@@ -141,11 +141,13 @@ class Offline:
                 f"would wait for a connection, {OVERHEAD} counted for each message"
             )
 
-    def begin(self, now: float) -> None:
-        """The client connects: the age of what was sent before counts from here."""
+    def begin(self, client: ReconnectingConnection, now: float) -> None:
+        """The client connects: the age of what was sent before counts from here, and what was replaced is told."""
         for kept in self._waiting.values():
             if kept.since is None:
                 kept.since = now
+        if self._reports:
+            client._owner.environment.loop.call_soon(self.deliver_reports, client)
 
     # -- out
 
