@@ -547,6 +547,17 @@ async def test_cancelling_the_wait_for_a_message_leaves_it_in_the_queue(attempts
 
 
 @virtual
+async def test_waiting_that_is_given_up_leaves_nothing(attempts: Attempts) -> None:
+    """A message under a key may be replaced, and each newer one awaited for a moment, all through an outage."""
+    client, _ = await dropped_client(attempts, slow_consumer="conflate")
+    for number in range(20):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.send(f"price {number}", key="price"), 0.01)
+    assert not client.send("price", key="price")._waiters  # type: ignore[attr-defined]
+    await ends(client)
+
+
+@virtual
 async def test_a_dropped_callback_may_send_again(attempts: Attempts) -> None:
     """What was not confirmed: the user knows whether twice is no harm."""
     client, record = await dropped_client(attempts)

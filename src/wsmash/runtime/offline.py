@@ -38,7 +38,7 @@ class Kept(Action[None]):
         self._runs = None
         self._ended = False
         self._error: WebSocketError | None = None
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: dict[asyncio.Future[None], None] = {}
 
     def hold(self, opcode: int, payload: bytes, since: float | None, *, compress: bool) -> None:
         """Take a message, in place of an older one where there is one."""
@@ -60,7 +60,7 @@ class Kept(Action[None]):
     def settle(self, error: WebSocketError | None = None) -> None:
         """It was handed to a connection, or dropped with an error."""
         self._ended, self._error = True, error
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, {}
         for each in waiters:
             if not each.done():
                 each.set_result(None)
@@ -75,8 +75,11 @@ class Kept(Action[None]):
     async def _wait(self) -> None:
         if not self._ended:
             waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            await waiter
+            self._waiters[waiter] = None
+            try:
+                await waiter
+            finally:
+                self._waiters.pop(waiter, None)  # who has given up leaves nothing, however often
         if self._error is not None:
             raise self._error
 
