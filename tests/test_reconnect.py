@@ -347,6 +347,22 @@ async def test_a_policy_that_fails_ends_the_client_with_a_clear_error(
     assert len(errors(caplog)) == 1 and errors(caplog)[0].exc_info is not None
 
 
+class _NoRepr:
+    def __repr__(self) -> str:
+        raise KeyError("mine")
+
+
+@pytest.mark.parametrize("answer", [10**400, -(10**5000), _NoRepr()], ids=["long", "longer", "no repr"])
+@virtual
+async def test_an_answer_that_cannot_be_looked_at_ends_the_client_too(attempts: Attempts, answer: Any) -> None:
+    """In place of leaving it neither open nor closed, and an exception with the event loop."""
+    client, record, channel = await attempts.client(reconnect=Asked(answer))
+    channel.lose()
+    await client.wait_closed()
+    assert record.names == ["open", "error", "close"]
+    assert isinstance(record.events[1].error, ConnectError) and "policy failed" in str(record.events[1].error)
+
+
 @virtual
 async def test_a_policy_that_is_a_coroutine_function_is_one_that_fails(
     attempts: Attempts, caplog: pytest.LogCaptureFixture

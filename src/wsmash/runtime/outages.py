@@ -107,15 +107,12 @@ class Outages:
             ConnectError: the policy raised, or answered with something else.
         """
         try:
-            delay: object = self._policy.delay(outage)
+            delay = self._policy.delay(outage)
+            fault = _fault(delay)  # with what is the policy's, too: a number that is too long, a repr that raises
         except FAILURES as error:
             raise ConnectError(f"cannot connect again: the reconnect policy failed: {error!r:.200}") from error
-        if inspect.iscoroutine(delay):
-            delay.close()  # it is a plain method that is asked for: nobody would wait for this
-        if isinstance(delay, bool) or not (delay is None or isinstance(delay, (int, float))):
-            raise ConnectError(f"cannot connect again: a policy's delay is seconds or None, not {delay!r:.75}")
-        if delay is not None and not (isfinite(delay) and delay >= 0):
-            raise ConnectError(f"cannot connect again: a policy's delay is 0 s or more, not {delay!r:.75}")
+        if fault:
+            raise ConnectError(f"cannot connect again: a policy's delay is {fault}")
         self._delay = delay
         return delay
 
@@ -148,3 +145,14 @@ class Outages:
             left = self._timer.when() - loop.time()
             self.stop()
             self.wait(loop, max(0.0, min(left, _random.uniform(0.0, WAKE_JITTER))), attempt)
+
+
+def _fault(delay: object) -> str:
+    """What a delay should have been, and was; nothing where it is in order."""
+    if inspect.iscoroutine(delay):
+        delay.close()  # it is a plain method that is asked for: nobody would wait for this
+    if delay is None:
+        return ""
+    if isinstance(delay, bool) or not isinstance(delay, (int, float)):
+        return f"seconds or None, not {delay!r:.75}"
+    return "" if isfinite(delay) and delay >= 0 else f"0 s or more, not {delay!r:.75}"
