@@ -363,6 +363,31 @@ async def test_an_answer_that_cannot_be_looked_at_ends_the_client_too(attempts: 
     assert isinstance(record.events[1].error, ConnectError) and "policy failed" in str(record.events[1].error)
 
 
+@pytest.mark.parametrize("how", ["close", "abort"])
+@pytest.mark.parametrize("opened", [True, False])
+@virtual
+async def test_a_policy_may_end_its_client(attempts: Attempts, opened: bool, how: str) -> None:
+    """Whatever it then answers."""
+
+    class Ends:
+        def delay(self, outage: object) -> float:
+            getattr(client, how)()
+            return 1.0
+
+    client = make_client(reconnect=Ends())
+    record = Record(client, "error", "close", "reconnecting")
+    client.connect()
+    await idle()
+    if opened:
+        (await attempts.last.succeed()).lose()
+    else:
+        await attempts.last.fail()
+    await client.wait_closed()
+    assert record.names == ["error", "close"]
+    await elapse(100)
+    assert len(attempts) == 1
+
+
 @virtual
 async def test_a_policy_that_is_a_coroutine_function_is_one_that_fails(
     attempts: Attempts, caplog: pytest.LogCaptureFixture

@@ -33,6 +33,7 @@ class Ending(Core):
         if self._life is Life.CONNECTING:
             return self._abandon()
         if self._life is Life.LOST:
+            self._leave()  # a client's policy may be deciding on this very loss
             return DONE
         self._owner.environment.check_thread("close")
         self._leave()
