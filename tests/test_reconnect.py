@@ -10,7 +10,7 @@ import pytest
 
 import wsmash
 from fixtures.attempts import REFUSED, STEADY, Asked, Attempts, make_client
-from fixtures.clock import elapse, idle, virtual
+from fixtures.clock import elapse, idle, turns, virtual
 from fixtures.ends import Record, paused, texts
 from fixtures.live import errors
 from wsmash.constants import State
@@ -842,6 +842,28 @@ async def test_the_task_of_the_callbacks_cancelled_from_outside_is_the_end(attem
         assert record.last.code == 1006 and record.names[-1] == "close"
     await elapse(100)
     assert len(attempts) == 2
+
+
+@pytest.mark.parametrize("reconnect", [False, True])
+@pytest.mark.parametrize("begun", [False, True])
+@virtual
+async def test_an_attempt_cancelled_from_outside_is_the_end(attempts: Attempts, begun: bool, reconnect: bool) -> None:
+    """As by a program that cancels all tasks: no other attempt would ever be made, and nobody told."""
+    client = make_client(reconnect=reconnect)
+    record = Record(client, "error", "close")
+    others = asyncio.all_tasks()
+    connecting = client.connect()
+    await turns(3 * begun)
+    for task in asyncio.all_tasks() - others:
+        task.cancel()
+    with pytest.raises(ConnectionClosed):
+        await connecting
+    await client.wait_closed()
+    assert record.names == ["close"] and record.last.code == 1006
+    client.connect()
+    await turns(3)
+    assert len(attempts) == 2 and client.get_state() is State.CONNECTING
+    await client_ends(client)
 
 
 @virtual

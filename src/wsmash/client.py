@@ -94,6 +94,7 @@ class WebSocketClient(ReconnectingConnection):
         environment = self._owner.environment
         self._attempt = Attempt(self.options, environment)
         self._dialling = environment.run(self._dial(self._attempt))
+        self._dialling.add_done_callback(self._dialled)
 
     async def _dial(self, attempt: Attempt) -> None:
         """Carry the attempt out; every way that it can fail ends in `_failed`."""
@@ -101,6 +102,11 @@ class WebSocketClient(ReconnectingConnection):
             await attempt.run(self._accepted)
         except WebSocketError as error:
             self._failed(error)
+
+    def _dialled(self, task: asyncio.Task[None]) -> None:
+        """Whoever cancelled the task of the attempt from outside has ended the client: nothing else would go on."""
+        if task.cancelled() and task is self._dialling and self._life is Life.CONNECTING:
+            self._desert()
 
     def _accepted(self, channel: Channel, head: ParsedHead, agreement: Agreement, rest: bytes) -> None:
         """The server has said yes."""
