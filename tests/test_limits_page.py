@@ -77,7 +77,7 @@ def test_every_state_was_measured() -> None:
     assert rows == [state.name for state in SERVER + CLIENT]
 
 
-BOUND = re.compile(r"^((?:MAX|MOST)_\w+|\w+_PER_(?:TURN|SECOND))(?:: Final\S*)? = ", re.MULTILINE)
+BOUND = re.compile(r"^((?:MAX|MOST)_\w+|\w+_PER_(?:TURN|SHARE|SECOND))(?:: Final\S*)? = ", re.MULTILINE)
 ELSEWHERE = {"runtime.deadlines.TICKS_PER_SECOND", "sansio.frames.MAX_LENGTH", "urls.MAX_HOST_LENGTH"}
 """A clock's grain, and limits of RFC 6455 5.2 and of the DNS: none of ours."""
 
