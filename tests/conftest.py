@@ -14,6 +14,7 @@ settings.register_profile(
     "mutants",
     derandomize=True,
     database=None,
+    deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.differing_executors],
 )
