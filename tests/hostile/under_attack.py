@@ -154,6 +154,9 @@ of {seconds:g} s: undisturbed, under attack by {attackers} connections, and as a
 attack another server on the same core. Times are in milliseconds, medians over the rounds; the ratios are those of the
 99th percentile to the undisturbed one of its round. {verdict}
 
+The undisturbed 99th percentile was between {least:.1f} and {most:.1f} ms. Where these are far apart the machine had
+other work to do, the ratios are its noise above all, and the medians say more.
+
 Servers run on one core, honest peers and attackers on the other one, these with less priority. The attackers send what
 they made before as fast as it is taken, and come again as soon as they are thrown out; see `tests/hostile/attacks.py`.
 What the control shows, a share of the processor that another process takes, is no fault of the server's.
@@ -174,6 +177,7 @@ def page(rows: list[Row], arguments: argparse.Namespace) -> str:
         date=datetime.now(UTC).date(), machine=f"{os.cpu_count()} cores of {processor}, Linux {platform.release()}",
         python=f"Python {platform.python_version()}", honest=arguments.honest, interval=arguments.interval * 1000,
         rounds=arguments.rounds, seconds=arguments.seconds, attackers=ATTACKERS, verdict=verdict,
+        least=min(row.quiet.p99 for row in rows) * 1000, most=max(row.quiet.p99 for row in rows) * 1000,
         rows="\n".join(map(line, rows)),
     )  # fmt: skip
 
