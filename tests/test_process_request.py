@@ -6,6 +6,7 @@ Numbers in brackets are those of the list of hostile inputs.
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 import wsmash
 from fixtures.certificates import contexts
-from fixtures.in_loop import in_loop
+from fixtures.in_loop import in_loop, until
 from fixtures.raw import ask, get, refusal, serving, upgrade, wire
 
 
@@ -102,6 +103,34 @@ async def test_hook_that_takes_too_long(caplog: pytest.LogCaptureFixture) -> Non
     answer = await refusal(upgrade(), process_request=hook, open_timeout=0.05)
     assert answer.status == 503 and cancelled.is_set()
     assert ["open_timeout" in record.getMessage() for record in caplog.records] == [True]
+
+
+@pytest.mark.case(19)
+@in_loop
+async def test_hook_whose_client_is_gone_at_once() -> None:
+    """Where the client leaves in the turn in which it asked, the hook begins and is cancelled, without a warning."""
+    seen: list[str] = []
+
+    async def later() -> None:
+        seen.append("began")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("ended")
+
+    async with serving(process_request=lambda _: hook()) as server, wire(server) as peer:
+
+        def hook() -> Any:
+            assert server._serving is not None
+            assert server._serving._arrivals is not None
+            asyncio.get_running_loop().call_soon(server._serving._arrivals.abort)
+            return later()
+
+        await peer.send(upgrade())
+        assert await peer.read_all() == b""
+        await until(lambda: len(seen) == 2)
+        gc.collect()
+    assert seen == ["began", "ended"]
 
 
 @in_loop

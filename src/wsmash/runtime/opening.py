@@ -262,8 +262,12 @@ class ServerOpening:
         if not self._answered:
             self._door.counters.unopened += 1
         self._end()
+        self._cancel()
+
+    def _cancel(self) -> None:
+        """End a hook, or the sending of a file; when it has begun, or there would be a warning of what never did."""
         if self._task is not None:
-            self._task.cancel()
+            self._environment.loop.call_soon(self._task.cancel)
 
     # -- what the peer is answered
 
@@ -317,8 +321,7 @@ class ServerOpening:
     def abort(self) -> None:
         """Drop the connection as it is."""
         self._answered = True
-        if self._task is not None:
-            self._task.cancel()
+        self._cancel()
         if self._channel is not None:
             self._channel.abort()
 
