@@ -10,6 +10,7 @@ import pytest
 import wsmash
 from fixtures.clock import real, turns
 from fixtures.live import errors, make_server, url_of
+from fixtures.raw import ask, get
 from wsmash.constants import State
 from wsmash.errors import ConnectionClosed, InvalidState
 
@@ -191,6 +192,29 @@ async def test_a_callback_may_stop_the_server(event: Any, kind: str) -> None:
         while not steps:
             await asyncio.sleep(0)
     await client.wait_closed()
+
+
+@pytest.mark.case(124)
+@pytest.mark.parametrize("others", [0, 2])
+@real
+async def test_a_hook_may_stop_the_server(others: int) -> None:
+    """It may await that, and answers then; other connections and requests are seen out before."""
+
+    async def hook(request: wsmash.Request) -> wsmash.Response | None:
+        if request.path != "/stop":
+            return None
+        await server.stop()
+        return wsmash.Response(200, "stopped\n")
+
+    server = make_server(process_request=hook)
+    await server.start()
+    clients = [await wsmash.connect(url_of(server)) for _ in range(others)]
+    async with asyncio.timeout(5):
+        answers = await asyncio.gather(*(ask(server, get("/stop")) for _ in range(1 + others)))
+        await server.wait_closed()
+    assert [answer.status for answer in answers] == [200] * len(answers)
+    for client in clients:
+        await client.wait_closed()
 
 
 @real

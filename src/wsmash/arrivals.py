@@ -10,12 +10,13 @@ others. Without descriptors or memory accepting pauses too.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 from collections.abc import Callable, Sequence
 from itertools import islice
 from socket import socket
-from typing import Final
+from typing import Any, Final
 
 from .listening import close_all
 from .options import ServerOptions
@@ -88,6 +89,7 @@ class Arrivals:
         self._changed = changed
         self._listeners: list[Listener] = []
         self._pauses = 0
+        self._stoppers: set[ServerOpening] = set()  # whose hooks stop the server
         self._paused_at: float | None = None  # last, for max_openings
         self._short = False  # of descriptors or memory, since the last client that was accepted
 
@@ -116,9 +118,22 @@ class Arrivals:
             self._counters.unopened += not opening.answered
             opening.abort()
 
+    @property
+    def awaited(self) -> int:
+        """How many of them a stop waits for: one whose hook waits for the stop is none."""
+        return len(self.openings.keys() - self._stoppers)
+
+    def stopped_by(self, task: asyncio.Task[Any] | None) -> None:
+        """A task asks for a stop, which may be a hook."""
+        found = {opening for opening in self.openings if task is not None and opening.runs(task)}
+        if found:
+            self._stoppers |= found
+            self._changed()
+
     def ended(self, opening: ServerOpening) -> None:
         """It became a connection, or is gone."""
         self.openings.pop(opening, None)
+        self._stoppers.discard(opening)
         most = self._options.max_openings
         if self._pauses & _FULL and (most is None or len(self.openings) <= most * 7 // 8):
             self._resume(_FULL)

@@ -149,7 +149,7 @@ class Serving:
         """Tell a stop that waits for the last connection and the last request."""
         if self._gone is None or self._gone.done():
             return
-        openings = self._arrivals is not None and self._arrivals.openings
+        openings = 0 if self._arrivals is None else self._arrivals.awaited
         if not (self.connections or openings):
             self._gone.set_result(None)
 
@@ -164,11 +164,13 @@ class Serving:
     # -- callbacks
 
     def stopped_by(self, task: asyncio.Task[Any] | None) -> None:
-        """A task asks for a stop. If it is a callback, which may await that, the stop does not wait for it."""
+        """A task asks for a stop. Where it is a callback or a hook, which may await that, it is not waited for."""
         if task in self.connections.tasks:
             self._stoppers.add(task)
             if self._another is not None and not self._another.done():
                 self._another.set_result(None)
+        elif self._arrivals is not None:
+            self._arrivals.stopped_by(task)
 
     async def callbacks_done(self) -> None:
         """Wait until no callback is running, but for those that stop the server."""

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
-from typing import BinaryIO, NamedTuple, Protocol, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 from ..grammar import shown
 from ..options import ConnectionOptions
@@ -179,6 +179,10 @@ class ServerOpening:
     def decides(self) -> bool:
         """Whether it has a whole request, and waits for the hook that may answer it."""
         return self._task is not None and not self._answered
+
+    def runs(self, task: asyncio.Task[Any]) -> bool:
+        """Whether this task is its hook's."""
+        return self._task is task
 
     def _drain(self, channel: Channel, now: float) -> float | None:
         """An answer was given: a peer that goes on reading it has time; then it has `close_timeout` to end."""
