@@ -15,7 +15,7 @@ from fixtures.clock import real, turns
 from fixtures.ends import Record
 from fixtures.live import answering, nobody_listens, serving
 from wsmash.constants import State
-from wsmash.errors import ConnectError, InvalidState
+from wsmash.errors import ConnectError, ConnectionClosed, InvalidState
 
 who: ContextVar[str] = ContextVar("who", default="nobody")
 
@@ -183,6 +183,38 @@ async def test_a_callback_of_the_last_life_that_ends_late_does_not_end_the_next(
         await client.close()
         await client.wait_closed()
         await turns(5)
+
+
+@pytest.mark.parametrize("again", [False, True])
+@real
+async def test_a_reader_hears_of_the_end_of_its_own_connection(again: bool) -> None:
+    """Though a close callback has connected the client again by then."""
+
+    def connect(_: object) -> None:
+        client.off("close", connect)
+        client.connect()
+
+    async def read(client: wsmash.WebSocketClient) -> list[object]:
+        return [message async for message in client]
+
+    async with serving(lambda event: event.client.on("message", lambda got: event.client.close(got.json()))) as url:
+        for code in (1001, 4000):
+            client = wsmash.create_client(url)
+            if again:
+                client.on("close", connect)
+            await client.connect()
+            reading = asyncio.ensure_future(read(client) if code == 1001 else client.recv())
+            await turns(3)
+            client.send_json(code)
+            await asyncio.wait([reading])
+            if code == 1001:
+                assert reading.result() == []
+            else:
+                error = reading.exception()
+                assert isinstance(error, ConnectionClosed) and error.code == code
+            assert client.get_state() is (State.CONNECTING if again else State.CLOSED)
+            client.abort()
+            await client.wait_closed()
 
 
 @real

@@ -322,7 +322,7 @@ cdef class Next:
             set_slot(<PyObject *>inbox, _shortcuts.parked, <PyObject *>None)
         if queue._count:
             return take_from(queue, <PyObject *>self._connection, inbox)
-        return (yield from self._slow(self._connection).__await__())
+        return (yield from self._slow(self._connection, inbox).__await__())
 
     def send(self, value):
         return next(self) if value is None else self._run.send(value)

@@ -227,11 +227,13 @@ class WebSocketConnection(Lifecycle, ABC):
             ConnectionClosed: no more will come.
             RuntimeError: another `recv` is waiting, or there is a message callback.
         """
-        inbox = self._pull()
+        return await self._next_of(self._pull())
+
+    async def _next_of(self, inbox: Inbox) -> str | bytes:
         while True:
             data = await inbox.get()
             if data is None:
-                raise self._closed_error()
+                raise self._closed_error(inbox.closing)
             if self.message_type is None or self._event_of(data) is not None:
                 return data
 
@@ -254,9 +256,10 @@ class WebSocketConnection(Lifecycle, ABC):
         return self
 
     @native.shortened
-    async def __anext__(self) -> str | bytes:
+    async def __anext__(self, inbox: Inbox | None = None) -> str | bytes:
         try:
-            return await self.recv()
+            # The engine's short way comes here with the inbox that it has waited at.
+            return await self._next_of(self._pull() if inbox is None else inbox)
         except ConnectionClosed as error:
             if error.code in (1000, 1001):
                 raise StopAsyncIteration from None

@@ -136,8 +136,8 @@ class Core(Emitter):
         if self._life is not Life.OPEN:
             raise self._closed_error()
 
-    def _closed_error(self) -> ConnectionClosed:
-        error = (self._closing or Closing()).exception()
+    def _closed_error(self, closing: Closing | None = None) -> ConnectionClosed:
+        error = (closing or self._closing or Closing()).exception()
         error.origin = id(self)
         return error
 

@@ -13,6 +13,7 @@ from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from ..constants import MAX_QUEUE_BYTES
+from ..sansio.closing import Closing
 from .delivery import call_each, finish
 from .emitter import Callback, as_tuple
 from .events import MessageEvent
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 class Inbox:
     """The queue of one connection, and who empties it."""
 
-    __slots__ = ("_connection", "_dropped", "_parked", "_plain", "_task", "last", "patient", "pulled", "queue")
+    __slots__ = (
+        "_connection", "_dropped", "_parked", "_plain", "_task", "closing", "last", "patient", "pulled", "queue"
+    )  # fmt: skip
 
     def __init__(self, connection: WebSocketConnection) -> None:
         self._connection = connection
@@ -35,6 +38,7 @@ class Inbox:
         self._task: asyncio.Task[Any] | None = None
         self._parked: Parking | None = None  # the task that runs callbacks, or the reader's
         self.last = False  # nothing more will come
+        self.closing: Closing | None = None  # why: a reader may hear of it when the client is connected again
         self._dropped = False  # the warning was given
         self.patient = connection._owner.patient  # reading pauses until somebody comes
         self.pulled = False  # recv has been called
@@ -158,6 +162,7 @@ class Inbox:
     def end(self) -> bool:
         """Nothing more will come. Whether messages are still to be delivered: the connection then hears of the last."""
         self.last = True
+        self.closing = self._connection._closing
         self._wake()
         if self.delivers and self._connection._on_message is None:
             self.clear()
