@@ -185,6 +185,37 @@ async def test_a_callback_of_the_last_life_that_ends_late_does_not_end_the_next(
         await turns(5)
 
 
+@real
+async def test_a_callback_of_the_last_life_that_is_cancelled_does_not_end_the_next() -> None:
+    """A close callback may do both: cancel what still runs, and connect again."""
+    tasks: list[Any] = []
+
+    async def slow(_: object) -> None:
+        tasks.append(asyncio.current_task())
+        await asyncio.Event().wait()
+
+    def again(_: object) -> None:
+        client.off("close", again)
+        tasks[0].cancel()
+        client.connect()
+
+    async with serving(lambda event: event.client.send("hello")) as url:
+        client = wsmash.create_client(url)
+        record = Record(client, "open", "close")
+        client.on("message", slow)
+        client.on("close", again)
+        await client.connect()
+        while not tasks:
+            await asyncio.sleep(0)
+        client.abort()
+        while len(tasks) < 2:
+            await asyncio.sleep(0)
+        assert record.names == ["open", "close", "open"] and client.is_open()
+        tasks[1].cancel()
+        await client.wait_closed()
+        await asyncio.wait(tasks)
+
+
 @pytest.mark.parametrize("again", [False, True])
 @real
 async def test_a_reader_hears_of_the_end_of_its_own_connection(again: bool) -> None:

@@ -152,7 +152,8 @@ class Inbox:
                     await call_each(callbacks, event, failed)
         except asyncio.CancelledError:
             self.clear()
-            connection._desert()
+            if connection._inbox is self:  # and not that of a client which has been connected again since
+                connection._desert()
             raise
         finally:
             self._task = None
