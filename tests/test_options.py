@@ -269,6 +269,18 @@ def test_wrong_for_a_server(options: dict[str, Any], error: type[Exception], tex
 
 
 @pytest.mark.case(25)
+def policy(delay: Any) -> Any:
+    """A reconnect policy that is asked for its delay by this."""
+    found: Any = type("Policy", (), {})()
+    found.delay = delay
+    return found
+
+
+async def later(outage: wsmash.Outage) -> float:
+    """What nobody would await."""
+    return 1.0
+
+
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
@@ -301,6 +313,11 @@ def test_wrong_for_a_server(options: dict[str, Any], error: type[Exception], tex
         ({"reconnect": None}, TypeError, "a policy with a method delay(outage), not None"),
         ({"reconnect": 5}, TypeError, "reconnect must be True, False or a policy"),
         ({"reconnect": type("P", (), {"delay": print, "healthy_after": None})()}, TypeError, "healthy_after"),
+        ({"reconnect": wsmash.Reconnect}, TypeError, "an instance, Reconnect(...), not the class"),
+        ({"reconnect": policy(lambda: None)}, TypeError, "takes one argument, the outage"),
+        ({"reconnect": policy(later)}, TypeError, "must be a plain method, and later is async"),
+        ({"offline_queue": wsmash.OfflineQueue}, TypeError, "an instance, OfflineQueue(...), not the class"),
+        ({"offline_queue": "10"}, TypeError, "an int, an OfflineQueue or None, not '10'"),
         ({"offline_queue": 0}, ValueError, "offline_queue must be at least 1"),
         ({"offline_queue": True}, TypeError, "offline_queue must be an int"),
         ({"offline_queue": 1.5}, TypeError, "offline_queue"),

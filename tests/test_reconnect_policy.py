@@ -170,6 +170,28 @@ def test_a_subclass_decides_on_what_is_fatal_alone() -> None:
     assert policy.delay(answered(404)) == 5 and policy.delay(answered(403)) is None
 
 
+@pytest.mark.case(119)
+def test_a_subclass_may_have_a_state_of_its_own() -> None:
+    """Its own attributes change; those of the policy it is built on do not."""
+
+    class Counting(Reconnect):
+        seen = 0
+
+        def __init__(self, name: str, **bounds: Any) -> None:
+            super().__init__(**bounds)
+            self.name = name
+
+        def is_fatal(self, outage: Outage) -> bool:
+            self.seen += 1
+            return self.seen > 2 or super().is_fatal(outage)
+
+    policy = Counting("feed", jitter=most)
+    assert [policy.delay(lost()) for _ in range(3)] == [5, 5, None]
+    assert (policy.name, policy.seen) == ("feed", 3)
+    with pytest.raises(FrozenInstanceError):
+        policy.max_delay = 1  # type: ignore[misc]
+
+
 # -- what it is made of
 
 

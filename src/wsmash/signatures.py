@@ -1,4 +1,4 @@
-"""Constructors and functions that take the parameters of a dataclass of options.
+"""What can be called with what: constructors that take the parameters of a dataclass of options, users' functions.
 
 An option is then written once, with its default, its meaning and its check, and
 editors, type checkers and `help` still show every one of them.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from inspect import CO_VARARGS
+from types import FunctionType, MethodType
 from typing import Concatenate, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -54,3 +56,22 @@ def with_parameters_of(make: Callable[P, S]) -> Callable[[Callable[[S], R]], Cal
         return call
 
     return decorate
+
+
+def takes_one(callback: Callable[..., object]) -> bool:
+    """Whether a function can be called with one argument; of other callables nothing is asked.
+
+    Looks at the code object, since a server adds callbacks for each connection and
+    `inspect.signature` takes longer than all the rest of that.
+    """
+    bound = type(callback) is MethodType
+    function = callback.__func__ if bound else callback  # type: ignore[attr-defined]
+    if type(function) is not FunctionType:
+        return True
+    code, given = function.__code__, 1 + bound
+    if code.co_argcount == given and not code.co_kwonlyargcount:
+        return True  # as nearly all are
+    if code.co_kwonlyargcount > len(function.__kwdefaults__ or ()):
+        return False
+    needed = code.co_argcount - len(function.__defaults__ or ())
+    return needed <= given and (code.co_argcount >= given or bool(code.co_flags & CO_VARARGS))

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from wsmash.runtime.actions import DONE, Count
-from wsmash.runtime.emitter import DECORATES, Callback, Emitter, Stored, as_tuple, must_run, takes_event
+from wsmash.runtime.emitter import DECORATES, Callback, Emitter, Stored, as_tuple, must_run
+from wsmash.signatures import takes_one
 
 
 class Bell(Emitter):
@@ -262,7 +263,7 @@ def test_what_must_be_run() -> None:
 )
 def test_a_callback_must_take_one_argument(bell: Bell, callback: Callback, takes: bool) -> None:
     """One that cannot be called with its event is refused where it is added, not when the event comes."""
-    assert takes_event(callback) is takes
+    assert takes_one(callback) is takes
     if takes:
         bell.on("ring", callback)
     else:

@@ -12,11 +12,11 @@ from typing import ClassVar, Literal
 from ..grammar import HeaderPairs
 from ..proxies import parse_proxy
 from ..urls import WebSocketURL, parse_url
-from .checks import check_int, check_protocols, check_seconds, check_type
+from .checks import check_int, check_protocols, check_type
 from .compression import Deflate
 from .connection import MIB, ConnectionOptions, SlowConsumerPolicy
 from .offline import OfflineQueue
-from .reconnect import HEALTHY_AFTER, Reconnect, ReconnectPolicy
+from .reconnect import Reconnect, ReconnectPolicy, check_policy
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -79,12 +79,13 @@ class ClientOptions(ConnectionOptions):
         check_type("unix", self.unix, (str, PathLike, NoneType), "a path or None")
         self._check_proxy()
         check_int("max_redirects", self.max_redirects, 0)
-        if not isinstance(self.reconnect, bool) and not callable(getattr(self.reconnect, "delay", None)):
-            raise TypeError(
-                f"reconnect must be True, False or a policy with a method delay(outage), not {self.reconnect!r:.75}"
-            )
-        check_seconds("healthy_after of the reconnect policy", getattr(self.reconnect, "healthy_after", HEALTHY_AFTER))
-        if self.offline_queue is not None and not isinstance(self.offline_queue, OfflineQueue):
+        if not isinstance(self.reconnect, bool):
+            check_policy(self.reconnect)
+        if isinstance(self.offline_queue, type):
+            raise TypeError(f"offline_queue must be an instance, {self.offline_queue.__name__}(...), not the class")
+        if not isinstance(self.offline_queue, (int, OfflineQueue, NoneType)):
+            raise TypeError(f"offline_queue must be an int, an OfflineQueue or None, not {self.offline_queue!r:.75}")
+        if isinstance(self.offline_queue, int):
             check_int("offline_queue", self.offline_queue, 1)
 
     def _check_proxy(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from random import SystemRandom
 from typing import Protocol
 
 from ..errors import ProxyError
+from ..signatures import takes_one
 from .checks import check_int, check_seconds
 
 HEALTHY_AFTER = 30.0
@@ -63,6 +65,24 @@ class ReconnectPolicy(Protocol):
         """Seconds until the client connects again; None to give up, which fires `error`, then `close`."""
 
 
+def check_policy(policy: object) -> None:
+    """Whether it is one: what can be seen of it before there is an outage.
+
+    Raises:
+        TypeError, ValueError: it is none, with what is wrong.
+    """
+    if isinstance(policy, type):
+        raise TypeError(f"reconnect must be an instance, {policy.__name__}(...), not the class")
+    delay = getattr(policy, "delay", None)
+    if not callable(delay):
+        raise TypeError(f"reconnect must be True, False or a policy with a method delay(outage), not {policy!r:.75}")
+    if inspect.iscoroutinefunction(delay):
+        raise TypeError(f"the delay of a reconnect policy must be a plain method, and {delay.__qualname__} is async")
+    if not takes_one(delay):
+        raise TypeError(f"the delay of a reconnect policy takes one argument, the outage; {delay.__qualname__} doesn't")
+    check_seconds("healthy_after of the reconnect policy", getattr(policy, "healthy_after", HEALTHY_AFTER))
+
+
 _random = SystemRandom()
 
 
@@ -70,7 +90,7 @@ def _uniform(most: float) -> float:
     return _random.uniform(0.0, most)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, so that a subclass may have attributes of its own
 class Reconnect:
     """The policy of `reconnect=True`: exponential backoff with full jitter, until the server says that it is no use.
 
@@ -87,6 +107,9 @@ class Reconnect:
 
     client = wsmash.create_client(url, reconnect=Mine(max_attempts=20))
     ```
+
+    What is written below cannot be changed on a policy; a subclass may have attributes beside it
+    that can, such as a count of its own. A policy serves one client at a time if it has any.
 
     Attributes:
         first_delay: seconds within which the first retry comes.

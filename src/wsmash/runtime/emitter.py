@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
-from inspect import CO_VARARGS
-from types import CoroutineType, FunctionType, MethodType
+from types import CoroutineType
 from typing import Any, ClassVar, NoReturn, TypeVar
 
+from ..signatures import takes_one
 from .actions import Action
 
 Callback = Callable[[Any], object]
@@ -56,7 +56,7 @@ class Emitter:
     def _store(self, slot: str, callback: Callback) -> None:
         if not callable(callback):
             raise TypeError(f"a callback must be callable, and {callback!r:.75} is not")
-        if not takes_event(callback):
+        if not takes_one(callback):
             raise TypeError(f"a callback takes one argument, the event, and {callback.__qualname__} does not")
         stored = getattr(self, slot)
         setattr(self, slot, callback if stored is None else (*as_tuple(stored), callback))
@@ -84,25 +84,6 @@ def as_tuple(stored: Stored) -> tuple[Callback, ...]:
     if stored is None:
         return ()
     return stored if type(stored) is tuple else (stored,)  # type: ignore[return-value]
-
-
-def takes_event(callback: Callback) -> bool:
-    """Whether a function can be called with one argument; of other callables nothing is asked.
-
-    Looks at the code object, since a server adds callbacks for each connection and
-    `inspect.signature` takes longer than all the rest of that.
-    """
-    bound = type(callback) is MethodType
-    function = callback.__func__ if bound else callback  # type: ignore[attr-defined]
-    if type(function) is not FunctionType:
-        return True
-    code, given = function.__code__, 1 + bound
-    if code.co_argcount == given and not code.co_kwonlyargcount:
-        return True  # as nearly all are
-    if code.co_kwonlyargcount > len(function.__kwdefaults__ or ()):
-        return False
-    needed = code.co_argcount - len(function.__defaults__ or ())
-    return needed <= given and (code.co_argcount >= given or bool(code.co_flags & CO_VARARGS))
 
 
 def must_run(result: object) -> bool:
