@@ -215,6 +215,15 @@ async def test_in_a_circle() -> None:
         assert "in a circle" in str(error) and 2 <= len(server.requests) <= 3
 
 
+@pytest.mark.case(104)
+@in_loop
+async def test_a_long_place_is_cut_in_the_error() -> None:
+    """As all text of a peer's is."""
+    async with asked(lambda _: found("/" + "a" * 8000)) as server:
+        error = await fails(server.port, wsmash.HandshakeError, url="ws://127.0.0.1")
+        assert "in a circle" in str(error) and "/aaa" in str(error) and len(str(error)) < 400
+
+
 @pytest.mark.case(23)
 @in_loop
 async def test_the_body_of_a_redirect_is_not_read() -> None:

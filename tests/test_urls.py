@@ -156,6 +156,13 @@ def test_nothing_shows_the_secrets() -> None:
     assert repr(address) == "<WebSocketURL wss://example.com:444/chat?***>"
 
 
+@pytest.mark.case(104)
+def test_what_is_shown_of_a_long_one_is_cut() -> None:
+    """After 200 characters; what is asked for is whole."""
+    address = parse_url("ws://example.com/" + "a" * 8000)
+    assert len(address.redacted) == 203 and address.redacted.endswith("aaa...") and len(address.target) == 8001
+
+
 @pytest.mark.case(106)
 @pytest.mark.parametrize(
     "url",

@@ -23,6 +23,9 @@ from .grammar import shown
 MAX_HOST_LENGTH: Final = 253
 """Characters of a host's name, its final dot not counted (RFC 1035 2.3.4 less the bytes that count lengths)."""
 
+MAX_SHOWN: Final = 200
+"""Characters of a whole URL in errors and logs: where a redirect leads is another's text."""
+
 _WEBSOCKET_SCHEMES: Final = {"ws": False, "wss": True}
 _HTTP_SCHEMES: Final = {"http": "ws", "https": "wss"}
 _HOST_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
@@ -66,9 +69,10 @@ class WebSocketURL:
 
     @property
     def redacted(self) -> str:
-        """The URL for logs: without userinfo, and without the query, which may hold a token."""
+        """The URL for logs: without userinfo, without the query, which may hold a token, and cut where it is long."""
         path, query, _ = self.target.partition("?")
-        return f"{self._origin}{path}{query and '?***'}"
+        text = f"{self._origin}{path}{query and '?***'}"
+        return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
     @property
     def _origin(self) -> str:
