@@ -268,7 +268,6 @@ def test_wrong_for_a_server(options: dict[str, Any], error: type[Exception], tex
     assert (name in str(caught.value) or name == "path") and text in str(caught.value)
 
 
-@pytest.mark.case(25)
 def policy(delay: Any) -> Any:
     """A reconnect policy that is asked for its delay by this."""
     found: Any = type("Policy", (), {})()
@@ -281,6 +280,7 @@ async def later(outage: wsmash.Outage) -> float:
     return 1.0
 
 
+@pytest.mark.case(25)
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [

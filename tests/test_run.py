@@ -185,6 +185,51 @@ def test_a_second_signal_ends_a_client_whose_callback_is_stuck() -> None:
     assert status == 1 and err.count("\n") == 1 and "in received" in err, err
 
 
+@pytest.mark.case(124)
+@pytest.mark.parametrize("event", ["open", "message", "close", "reconnecting"])
+def test_a_second_signal_cancels_the_callbacks_of_a_client(event: str) -> None:
+    """The first one leaves them any time; at the second their `finally` runs, and `run` returns in silence."""
+    program = """
+        import asyncio, time
+        client = wsmash.create_client({url!r}, reconnect={reconnect!r})
+
+        @client.on({event!r})
+        async def waiting(_):
+            print("waits", flush=True)
+            try:
+                await asyncio.sleep(99)
+            finally:
+                print("cleaned up", flush=True)
+
+        print("returned", wsmash.run(client))
+    """
+
+    async def serve() -> tuple[int, str, str]:
+        async with wsmash.create_server(host="127.0.0.1", port=0, shutdown_timeout=0.1) as server:
+            server.on("connection", lambda connection: connection.client.send("hello"))
+            url = nobody_listens() if event == "reconnecting" else f"ws://127.0.0.1:{server.port}/"
+            values = {"{url!r}": url, "{event!r}": event, "{reconnect!r}": event == "reconnecting"}
+            filled = program
+            for name, value in values.items():
+                filled = filled.replace(name, repr(value))
+            with start(filled) as process:
+                assert process.stdout is not None
+                if event == "close":
+                    while not server.get_clients():
+                        await asyncio.sleep(0.01)
+                    process.send_signal(signal.SIGINT)
+                assert await asyncio.to_thread(process.stdout.readline) == "waits\n"
+                if event != "close":
+                    process.send_signal(signal.SIGINT)
+                await asyncio.sleep(0.2)
+                assert process.poll() is None
+                process.send_signal(signal.SIGINT)
+                out, err = await asyncio.to_thread(process.communicate, timeout=20)
+        return process.returncode, out, err
+
+    assert asyncio.run(serve()) == (0, "cleaned up\nreturned None\n", "")
+
+
 def test_run_takes_a_server_or_a_client() -> None:
     """Anything else is a TypeError."""
     run: Any = wsmash.run

@@ -27,6 +27,9 @@ from .transports.base import Channel
 
 logger = logging.getLogger("wsmash")
 
+LAST_CALLBACKS = 1.0
+"""Seconds that callbacks have which begin while those before them are cancelled, as those for `close` do."""
+
 
 class WebSocketClient(ReconnectingConnection):
     """A client of one server. Its parameters are those of `ClientOptions`.
@@ -176,8 +179,20 @@ class WebSocketClient(ReconnectingConnection):
 
     async def callbacks_done(self) -> None:
         """Wait until no callback is running."""
-        while hasattr(self, "_owner") and self._owner.tasks:
-            await asyncio.wait(self._owner.tasks)
+        while tasks := self._callbacks():
+            await asyncio.wait(tasks)
+
+    def _cut(self) -> None:
+        """Abort, and cancel the callbacks; also those that begin now, where they have not ended a second later."""
+        self.abort()
+        known = set(self._callbacks())
+        loop = self._owner.environment.loop
+        for task in known:
+            loop.call_soon(task.cancel)  # not before its first step: Python warns of what never began
+        loop.call_later(LAST_CALLBACKS, lambda: [task.cancel() for task in self._callbacks() - known])
+
+    def _callbacks(self) -> set[asyncio.Task[Any]]:
+        return self._owner.tasks if hasattr(self, "_owner") else set()
 
     # -- what is particular to a client
 

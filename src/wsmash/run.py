@@ -33,11 +33,13 @@ def run(server_or_client: WebSocketServer | WebSocketClient) -> None:
 
     A client whose `close` callback connects it again runs on.
 
-    A signal shuts down gracefully, a second one aborts. Where the callbacks of a
-    server do not let it end, by never letting the loop turn or by going on though
-    they were cancelled, the process is ended with status 1 and a line in the log,
-    two seconds after `shutdown_timeout` or after the second signal. At SIGHUP a
-    server loads its `Certificate` again. uvloop is used where it is installed.
+    A signal shuts down gracefully: a server stops within `shutdown_timeout`, a client
+    closes with 1001 and waits for its callbacks, however long they run. A second one
+    aborts, and cancels callbacks. Where those do not let it end, by never letting the
+    loop turn or by going on though they were cancelled, the process is ended with
+    status 1 and a line in the log, two seconds after `shutdown_timeout` or after the
+    second signal. At SIGHUP a server loads its `Certificate` again. uvloop is used
+    where it is installed.
 
     Raises:
         TypeError: this is neither a server nor a client.
@@ -85,7 +87,7 @@ async def _talk(client: WebSocketClient, watchdog: Watchdog) -> None:
         leaving = True
         client.close(CloseCode.GOING_AWAY)
 
-    with _signals(leave, client.abort, watchdog):
+    with _signals(leave, client._cut, watchdog):
         client.connect()
         while client.get_state() is not State.CLOSED:  # a close callback may have connected again
             if leaving:
