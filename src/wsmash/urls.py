@@ -23,7 +23,7 @@ from .grammar import shown
 MAX_HOST_LENGTH: Final = 253
 """Characters of a host's name, its final dot not counted (RFC 1035 2.3.4 less the bytes that count lengths)."""
 
-MAX_SHOWN: Final = 200
+_SHOWN: Final = 200
 """Characters of a whole URL in errors and logs: where a redirect leads is another's text."""
 
 _WEBSOCKET_SCHEMES: Final = {"ws": False, "wss": True}
@@ -72,7 +72,7 @@ class WebSocketURL:
         """The URL for logs: without userinfo, without the query, which may hold a token, and cut where it is long."""
         path, query, _ = self.target.partition("?")
         text = f"{self._origin}{path}{query and '?***'}"
-        return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+        return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
     @property
     def _origin(self) -> str:
