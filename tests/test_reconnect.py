@@ -389,13 +389,16 @@ async def test_a_policy_may_end_its_client(attempts: Attempts, opened: bool, how
 
 
 @virtual
-async def test_a_policy_that_is_a_coroutine_function_is_one_that_fails(
+async def test_a_policy_that_answers_with_a_coroutine_is_one_that_fails(
     attempts: Attempts, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And its coroutine is no warning."""
+    """And its coroutine is no warning. A delay that shows itself to be async is refused where the client is made."""
 
     class Late:
-        async def delay(self, outage: object) -> float:
+        def delay(self, outage: object) -> object:
+            return self._later()
+
+        async def _later(self) -> float:
             return 1.0
 
     client = make_client(reconnect=Late())
@@ -459,7 +462,8 @@ async def _before_the_first_attempt(attempts: Attempts, client: wsmash.WebSocket
     """Nothing has happened yet."""
 
 
-PHASES = [_before_the_first_attempt, _while_it_waits, _while_it_dials, _after_an_outage]
+UNOPENED = [_before_the_first_attempt, _while_it_waits, _while_it_dials]
+PHASES = [*UNOPENED, _after_an_outage]
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -486,9 +490,31 @@ async def test_close_ends_the_client_in_each_phase(attempts: Attempts, phase: An
     assert len(attempts) == made and record.names == ["close"]
 
 
-@pytest.mark.parametrize("phase", PHASES)
 @virtual
-async def test_cancelling_connect_ends_the_client_in_each_phase(attempts: Attempts, phase: Any) -> None:
+async def test_cancelling_a_wait_for_the_end_of_an_outage_ends_the_waiting_alone(attempts: Attempts) -> None:
+    """While the server closes, while the client waits and while it dials: it was open, and others use it."""
+    client, record, channel = await attempts.client()
+    channel.close_frame(1012)
+    others = []
+    for step in (channel.lose, attempts.next, lambda: None):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(client.connect(), 0.01)
+        others.append(asyncio.ensure_future(client.connect()))
+        waiting = asyncio.ensure_future(client.connect())
+        waiting.cancel()  # before its first step
+        if (more := step()) is not None:
+            await more
+        await idle()
+        assert waiting.cancelled()
+    await attempts.last.succeed()
+    await asyncio.gather(*others)
+    assert client.is_open() and record.names == ["open", "reconnecting", "open"] and len(attempts) == 2
+    await client_ends(client)
+
+
+@pytest.mark.parametrize("phase", UNOPENED)
+@virtual
+async def test_cancelling_the_first_connect_ends_the_client_in_each_phase(attempts: Attempts, phase: Any) -> None:
     """As it abandons an attempt without `reconnect`."""
     client = make_client()
     record = Record(client, "error", "close")
@@ -812,9 +838,55 @@ async def test_send_during_an_outage_is_an_invalid_state(attempts: Attempts) -> 
     channel.lose()
     await idle()
     for act in (lambda: client.send("x"), client.ping, lambda: client.send_fragments(["x"])):
-        with pytest.raises(InvalidState, match="not open"):
+        with pytest.raises(InvalidState, match=r"outage.*offline_queue"):
             act()
     await client_ends(client)
+
+
+@virtual
+async def test_a_callback_that_an_outage_ends_is_no_fault(
+    attempts: Attempts, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has sent where it could not: one line at DEBUG and no `error`, as with a connection that is closed."""
+    caplog.set_level(logging.DEBUG, "wsmash")
+    client, record, channel = await attempts.client()
+
+    @client.on("message")
+    async def received(event: wsmash.MessageEvent) -> None:
+        await asyncio.sleep(1)
+        client.send(event.data)
+
+    client.on("reconnecting", lambda _: client.ping())
+    channel.message("x")
+    await idle()
+    channel.lose()
+    await elapse(2)
+    assert record.names == ["open", "reconnecting"]
+    met = [each for each in caplog.records if "InvalidState" in each.getMessage()]
+    assert [each.levelno for each in met] == [logging.DEBUG] * 2 and not errors(caplog)
+    await client_ends(client)
+
+
+@virtual
+async def test_the_outage_of_another_client_is_a_fault_as_any(
+    attempts: Attempts, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only a connection's own end is expected of its callbacks; and before any attempt there is no outage."""
+    other, _, channel = await attempts.client()
+    channel.lose()
+    await idle()
+    client = make_client()
+    record = Record(client)
+    client.on("open", lambda _: other.send("x"))
+    client.on("open", lambda _: make_client().send("x"))
+    client.connect()
+    await attempts.last.succeed()
+    await idle()
+    assert record.names == ["open", "error", "error"]
+    assert [type(each.error) for each in record.events[1:]] == [InvalidState] * 2
+    assert "outage" in str(record.events[1].error) and "not open yet" in str(record.last.error)
+    await client_ends(client)
+    await client_ends(other)
 
 
 @virtual

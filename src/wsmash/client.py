@@ -63,7 +63,8 @@ class WebSocketClient(ReconnectingConnection):
         Returns:
             An awaitable that ends once the connection is open and the `open`
             callbacks were called. Cancelling it abandons the attempt, and with
-            `reconnect` those that would follow.
+            `reconnect` those that would follow; where the client was open before,
+            and it waits for the end of an outage, cancelling ends only that waiting.
 
         Raises:
             RuntimeError: no event loop is running, or the client belongs to another.
@@ -82,7 +83,7 @@ class WebSocketClient(ReconnectingConnection):
             if not self._lasts:
                 raise InvalidState("the connection is closing: wait_closed() before you connect again")
             if self._connecting.done():  # it was open before this outage
-                self._connecting = Pending(environment.loop.create_future(), on_cancel=self.close)
+                self._connecting = Pending(environment.loop.create_future())
             return self._connecting
         self._reset()
         self._answer = None

@@ -94,6 +94,8 @@ class HandshakeError(WebSocketError):
 class InvalidState(WebSocketError, RuntimeError):
     """The call makes no sense in the state the connection is in."""
 
+    origin: int | None = None  # the id() of the client, where that is in an outage: its own callbacks may let it out
+
 
 class ConnectionClosed(WebSocketError):
     """The connection is closing or closed.

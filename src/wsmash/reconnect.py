@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, ClassVar, Literal, overload
 
 from .constants import CloseCode
-from .errors import WebSocketError
+from .errors import InvalidState, WebSocketError
 from .options import ClientOptions
 from .runtime.actions import Action, Pending
 from .runtime.connection import WebSocketConnection
@@ -240,6 +240,17 @@ class ReconnectingConnection(WebSocketConnection):
                 logger.error("%s: %s", self, error)
 
         self._owner.environment.loop.call_soon(tell)
+
+    def _check_open(self) -> None:
+        outages = self._outages
+        if self._life is Life.CONNECTING and outages is not None and outages.any:
+            way = "an offline_queue keeps messages until then"
+            if self._offline is not None:
+                way = "the offline_queue takes what send is given, and nothing else"
+            error = InvalidState(f"the client has an outage, and no connection: wait for the open event; {way}")
+            error.origin = id(self)
+            raise error
+        super()._check_open()
 
     # -- open again
 

@@ -12,8 +12,10 @@ from .connection import MIB
 class OfflineQueue:
     """The bounds of the queue of messages that are sent while there is no connection.
 
-    Messages that were handed to a connection count until the server has answered a
-    ping that was sent after them.
+    They are sent once the `open` callbacks have run to their first `await`. Those
+    that were handed to a connection count until the server has answered a ping that
+    was sent after them. What is sent while the client is open is in no queue: how much
+    of that a lost connection took with it is not known, and not reported.
 
     Attributes:
         max_messages: in the queue at once; above it `send` raises `SlowConsumer`.

@@ -130,7 +130,7 @@ class WebSocketConnection(Lifecycle, ABC):
         Raises:
             TypeError: this is no message, where `send_json` takes any JSON value; or the key is no str.
             ValueError: a lone surrogate, or a NaN or infinity in JSON.
-            InvalidState: the connection is not open yet, and there is no `offline_queue`.
+            InvalidState: the connection is not open yet, or a client has an outage, and there is no `offline_queue`.
             ConnectionClosed: it is open no more.
             SlowConsumer: the write buffer is full, and the policy is "close" or "raise"; or
                 the offline queue is full.

@@ -10,7 +10,7 @@ import asyncio
 import logging
 
 from ..constants import CloseCode, Opcode, Role
-from ..errors import ConnectionClosed, InvalidMessage, SlowConsumer
+from ..errors import ConnectionClosed, InvalidMessage, InvalidState, SlowConsumer
 from ..sansio.closing import Closing, check_close, shortened
 from ..sansio.frames import encode_close
 from ..sansio.states import Life, Signal, advance
@@ -215,6 +215,8 @@ class Ending(Core):
         """Whether the error only says that this connection has ended, or is slow; that of another is a failure."""
         if isinstance(error, ConnectionClosed):
             return error.origin in (None, id(self))
+        if isinstance(error, InvalidState):
+            return error.origin == id(self)  # a client's outage
         return isinstance(error, SlowConsumer)
 
     def _close_callback_failed(self, error: BaseException) -> None:

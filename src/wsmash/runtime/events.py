@@ -168,7 +168,8 @@ class DroppedEvent(Event):
         data: the message: a str if it was to be text, JSON among it, bytes if binary.
         reason: "expired" (no connection within `max_age`), "closed" (none until the client's end), "conflated"
             (a newer one of its key took its place), or "unconfirmed": it was sent, and the connection
-            lost before the server was known to have it. It is never sent twice.
+            lost before the server was known to have it. It is never sent twice. A message that was
+            sent while the client was open is no such message, and nothing is reported of it.
     """
 
     __slots__ = ("data", "reason")

@@ -116,6 +116,11 @@ class Outages:
         self._delay = delay
         return delay
 
+    @property
+    def any(self) -> bool:
+        """Whether there was an outage at all."""
+        return self._attempt > 0
+
     # -- the wait for the next attempt
 
     @property
