@@ -5,6 +5,7 @@ Numbers in brackets are those of the list of hostile inputs.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -104,6 +105,34 @@ async def test_max_connections(option: str, status: int) -> None:
             assert answer.status == status and option.encode() in answer.body
             assert (await ask(server, get("/healthz"))).status == 200
         await until(lambda: server.get_client_count() == 0)
+        async with wire(server) as peer:
+            await peer.send(upgrade())
+            assert (await peer.answer()).status == 101
+
+
+@pytest.mark.case(67, 68)
+@pytest.mark.parametrize(("option", "status"), [("max_connections", 503), ("max_connections_per_ip", 429)])
+@in_loop
+async def test_a_place_is_taken_while_a_callback_is_busy(option: str, status: int) -> None:
+    """Who leaves messages behind and comes again, over and over, has not more of them kept than it has places."""
+    done = asyncio.Event()
+    received: list[object] = []
+
+    async def slow(message: wsmash.MessageEvent) -> None:
+        received.append(message.data)
+        await done.wait()
+
+    async with serving(**{option: 2}) as server:
+        server.on("connection", lambda event: event.client.on("message", slow))
+        for _ in range(2):
+            async with wire(server) as peer:
+                await peer.send(upgrade() + text("a", masked=True) + text("b", masked=True))
+                assert (await peer.answer()).status == 101
+                await until(lambda: received.count("a") == server.counters.opened)
+        await until(lambda: server.get_client_count() == 0)
+        assert (await ask(server, upgrade())).status == status
+        done.set()
+        await until(lambda: received.count("b") == 2)
         async with wire(server) as peer:
             await peer.send(upgrade())
             assert (await peer.answer()).status == 101

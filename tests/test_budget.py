@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 import wsmash
+from fixtures.frames import text
 from fixtures.in_loop import in_loop, until
 from fixtures.raw import Wire, ask, serving, upgrade, wire
 from wsmash.server import WebSocketServer
@@ -116,3 +117,29 @@ async def test_many_are_looked_at_some_at_a_time(monkeypatch: pytest.MonkeyPatch
             if server.counters.closed_over_budget:
                 break
         await until(lambda: server.counters.closed_over_budget)
+
+
+@in_loop
+async def test_what_those_who_left_have_left_counts() -> None:
+    """Messages whose sender is gone wait for a busy callback within the bound, or are forgotten."""
+    done = asyncio.Event()
+    received: list[int] = []
+
+    async def slow(message: wsmash.MessageEvent) -> None:
+        received.append(len(message.data))
+        await done.wait()
+
+    async with serving(max_buffered=100 * KIB) as server:
+        server.on("connection", lambda event: event.client.on("message", slow))
+        for count in range(1, 4):
+            async with wire(server) as peer:
+                await peer.send(upgrade() + text("x", masked=True) + text("y" * (60 * KIB), masked=True))
+                if (await peer.answer()).status != 101:
+                    break
+                await until(lambda count=count: len(received) == count)  # type: ignore[misc]
+        await until(lambda: server.counters.budget_spent)
+        await until(lambda: not server._serving._reception.budget.spent)  # type: ignore[union-attr]
+        opened = server.counters.opened
+        done.set()
+        await until(lambda: not server._serving.connections.taken)  # type: ignore[union-attr]
+        assert received.count(1) == opened and 0 < received.count(60 * KIB) < opened

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 
 from .connections import Connections
-from .constants import CloseCode
+from .constants import CloseCode, State
 from .endpoint import ServerConnection
 from .runtime.counters import ServerCounters
 from .runtime.deadlines import Wheel
@@ -65,7 +65,7 @@ class Budget:
         """Look at some more of them; when all have been, act on it."""
         if not self._left:
             self._began = now
-            self._left = list(reversed(self._connections.alive()))
+            self._left = list(reversed(self._connections.holding()))
             self._holding = []
         for _ in range(min(AT_ONCE, len(self._left))):
             connection = self._left.pop()
@@ -100,6 +100,8 @@ class Budget:
                 self._failed.add(connection)
                 self._counters.closed_over_budget += 1
                 connection._fail(CloseCode.TRY_AGAIN_LATER, "the server has no memory left (max_buffered)", None)
+            elif connection.get_state() is State.CLOSED:
+                connection._discard()  # what a callback did not come to before its sender was gone
 
 
 def _turn(each: tuple[ServerConnection, int]) -> tuple[bool, int]:

@@ -69,6 +69,7 @@ class Connections:
         self._failed = failed
         self._changed = changed
         self._alive: dict[Channel, ServerConnection] = {}
+        self._lingering: dict[ServerConnection, None] = {}  # gone, while a callback is busy with what they sent
         self._of_address: Counter[str] = Counter()
         self._counts_addresses = options.max_connections_per_ip is not None
         self._deflate = options.deflate
@@ -77,12 +78,17 @@ class Connections:
     def __len__(self) -> int:
         return len(self._alive)
 
-    def alive(self) -> list[ServerConnection]:
-        """All of them, in order of arrival."""
-        return list(self._alive.values())
+    @property
+    def taken(self) -> int:
+        """How many places are: who is gone has one until callbacks are done with the messages that are left."""
+        return len(self._alive) + len(self._lingering)
+
+    def holding(self) -> list[ServerConnection]:
+        """Those that have such a place, in order of arrival, and then those that are gone."""
+        return [*self._alive.values(), *self._lingering]
 
     def of_address(self, address: RemoteAddress) -> int:
-        """How many come from this address, whatever their ports; 0 where it is none, or none are counted."""
+        """How many places an address has taken, whatever its ports; 0 where it is none, or none are counted."""
         return self._of_address[counted_as(address[0])] if isinstance(address, tuple) else 0
 
     def own(self, endpoints: Sequence[Endpoint]) -> None:
@@ -133,9 +139,20 @@ class Connections:
         return Admission(encode_upgrade(pairs), take_over)
 
     def _left(self, channel: Channel, connection: ServerConnection) -> None:
-        if self._alive.pop(channel, None) is not None and self._counts_addresses:
-            self._count(connection, -1)
+        if self._alive.pop(channel, None) is not None:
+            task = connection._delivering
+            if task is not None:
+                self._lingering[connection] = None
+                task.add_done_callback(lambda _: self._emptied(connection))
+            else:
+                self._emptied(connection)
         self._changed()
+
+    def _emptied(self, connection: ServerConnection) -> None:
+        """Nothing waits there any more."""
+        self._lingering.pop(connection, None)
+        if self._counts_addresses:
+            self._count(connection, -1)
 
     def _count(self, connection: ServerConnection, by: int) -> None:
         """By the peer's address without its port."""

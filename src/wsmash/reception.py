@@ -187,7 +187,7 @@ class Reception:
         if self.budget is not None and self.budget.spent:
             self.counters.refused_budget += 1
             return try_later(503, "the server has no memory left (max_buffered)\n")
-        if options.max_connections is not None and len(self._connections) >= options.max_connections:
+        if options.max_connections is not None and self._connections.taken >= options.max_connections:
             self.counters.refused_connections += 1
             return try_later(503, "the server has as many connections as it takes (max_connections)\n")
         most = options.max_connections_per_ip

@@ -208,6 +208,11 @@ class Core(Emitter):
             held += self._outbox.held
         return held
 
+    @property
+    def _delivering(self) -> asyncio.Task[Any] | None:
+        """The task that calls message callbacks, if there is one."""
+        return None if self._inbox is None else self._inbox.task
+
     # -- errors
 
     def _fire_error(self, error: Exception) -> None:

@@ -194,6 +194,11 @@ class Inbox:
         return not (self.pulled or self.patient or self.last) and self._connection._on_message is None
 
     @property
+    def task(self) -> asyncio.Task[Any] | None:
+        """The one that runs callbacks."""
+        return self._task
+
+    @property
     def delivers(self) -> bool:
         """Whether messages go to callbacks."""
         return self._task is not None
