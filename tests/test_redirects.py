@@ -24,7 +24,9 @@ SECRETS: dict[str, Any] = {
         ("Cookie", "session=hunter2"),
         ("COOKIE", "session=hunter2"),
         ("Host", "inside.example"),
-        ("X-Kept", "yes"),
+        ("X-Api-Key", "hunter2"),
+        ("User-Agent", "mine/1"),
+        ("Origin", "https://page.example"),
     ],
 }
 
@@ -132,9 +134,10 @@ async def test_credentials_stay_at_their_origin(userinfo: str, options: dict[str
             given = here.last.lower()
             assert "hunter2" in given or "authorization: basic" in given or "authorization: bearer" in given
         told = there.last.lower()
-        assert "authorization" not in told and "cookie" not in told
+        assert "authorization" not in told and "cookie" not in told and "hunter2" not in told
         assert f"host: 127.0.0.1:{there.port}" in told
-        assert ("x-kept: yes" in told) is ("headers" in options)
+        for header in ("user-agent: mine/1", "origin: https://page.example"):
+            assert (header in told) is ("headers" in options)
 
 
 @pytest.mark.case(24)

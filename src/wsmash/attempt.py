@@ -29,7 +29,7 @@ from .sansio.handshake import Agreement, build_request
 from .sansio.head import Request
 from .sansio.headers import checked_pairs, format_extension
 from .sansio.http1 import ParsedHead, encode_request
-from .sansio.redirect import CREDENTIALS, redirect_target, same_origin
+from .sansio.redirect import FOR_ANYBODY, redirect_target, same_origin
 from .transports.base import TLS, Channel
 from .transports.dial import dial, dial_unix
 from .transports.proxy import dial_through
@@ -189,7 +189,7 @@ def encode_opening(options: ClientOptions, address: WebSocketURL, key: str, *, t
     """The head of the request that asks this address for a connection.
 
     Where it is not `trusted`, being of another origin than the user gave, it is
-    told neither the user's credentials nor the `Host` that was meant for that one.
+    told no credentials of the user's, and of the user's headers `FOR_ANYBODY` alone.
 
     Raises:
         ValueError, TypeError: the options hold a header, a cookie or a credential that cannot be sent.
@@ -199,7 +199,7 @@ def encode_opening(options: ClientOptions, address: WebSocketURL, key: str, *, t
         given = options.address
         address = replace(address, username=given.username, password=given.password)
     else:
-        headers = tuple(pair for pair in headers if pair[0].lower() not in {"host", *CREDENTIALS})
+        headers = tuple(pair for pair in headers if pair[0].lower() in FOR_ANYBODY)
     request = build_request(
         address,
         key,

@@ -26,7 +26,8 @@ class ClientOptions(ConnectionOptions):
     Attributes:
         url: a ws:// or wss:// address (RFC 6455 3).
         protocols: subprotocols to offer, in order of preference.
-        headers: to send beside those of the handshake.
+        headers: to send beside those of the handshake. Where a redirect leads to another
+            origin, of these only `User-Agent` and `Origin` go along.
         cookies: to send in a `Cookie` header.
         auth: `(user, password)` for Basic credentials, or a str for a Bearer token.
         unix: the path of a Unix socket to dial in place of the URL's host.

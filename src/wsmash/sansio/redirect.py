@@ -13,8 +13,9 @@ from .http1 import ParsedHead
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 """The answers whose `Location` is where to ask again."""
 
-CREDENTIALS: Final = frozenset({"authorization", "cookie", "proxy-authorization"})
-"""Headers that no other origin than the one they are meant for may see."""
+FOR_ANYBODY: Final = frozenset({"origin", "user-agent"})
+"""Of the headers that a user gave, those that another origin than theirs may see: only what says nothing secret by what
+it is. Any other may be a credential, of whatever name (`X-Api-Key`)."""
 
 
 def is_redirect(head: ParsedHead) -> bool:
