@@ -577,6 +577,20 @@ async def test_close_while_the_server_closes_is_one_s_own_end_too(attempts: Atte
     assert len(attempts) == 1
 
 
+@pytest.mark.parametrize("how", ["close", "abort"])
+@virtual
+async def test_who_joined_while_the_server_closes_hears_of_the_end(attempts: Attempts, how: str) -> None:
+    """There will be no next connection to wait for."""
+    client, record, channel = await attempts.client()
+    channel.close_frame(1012, "restart")
+    joined = client.connect()
+    getattr(client, how)()
+    channel.lose()
+    with pytest.raises(ConnectionClosed) as caught:
+        await joined
+    assert caught.value.code == 1012 and record.names == ["open", "close"]
+
+
 @virtual
 async def test_an_awaited_close_waits_for_the_last_connection(attempts: Attempts) -> None:
     """Not for one that is lost already."""

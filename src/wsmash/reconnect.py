@@ -198,6 +198,8 @@ class ReconnectingConnection(WebSocketConnection):
                 return
             self._tell_soon(ended, heard=self._on_error is not None)
             self._deliver_error(ended)
+        elif self._outages is not None and self._outages.ended is None:
+            self._tell_soon(self._closed_error(), heard=True)  # who joined for a connection that is not to be
         self._finish()
 
     def _outlast(self, error: Exception) -> Exception | None:
