@@ -120,6 +120,24 @@ async def test_many_are_looked_at_some_at_a_time(monkeypatch: pytest.MonkeyPatch
 
 
 @in_loop
+async def test_who_is_closing_already_is_dropped() -> None:
+    """A close that is under way, or that a fault has begun, is no way to hold on to what waits."""
+    async with serving(max_buffered=300 * KIB, close_timeout=60, shutdown_timeout=60) as server:
+
+        @server.on("connection")
+        def connected(event: wsmash.ConnectionEvent) -> None:
+            event.client.send(bytes(8192 * KIB))
+            event.client.close()
+
+        async with wire(server) as peer:
+            peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await peer.send(upgrade())
+            await until(lambda: server.counters.budget_spent)
+            await until(lambda: not len(server._serving.connections))  # type: ignore[union-attr]
+        assert server.counters.closed_over_budget == 0
+
+
+@in_loop
 async def test_what_those_who_left_have_left_counts() -> None:
     """Messages whose sender is gone wait for a busy callback within the bound, or are forgotten."""
     done = asyncio.Event()

@@ -50,7 +50,7 @@ class Budget:
         self._began = 0.0
         self._left: list[ServerConnection] = []  # of this look
         self._holding: list[tuple[ServerConnection, int]] = []
-        self._failed: set[ServerConnection] = set()  # by the look before
+        self._failed: set[ServerConnection] = set()  # by the look before, or closing already then
         self.tick = -1
 
     def start(self) -> None:
@@ -94,14 +94,15 @@ class Budget:
             if excess <= 0:
                 break
             excess -= size
-            if connection in failed:
-                connection._drop()  # it was told a second ago, and holds it still
-            elif connection.is_open():
-                self._failed.add(connection)
-                self._counters.closed_over_budget += 1
-                connection._fail(CloseCode.TRY_AGAIN_LATER, "the server has no memory left (max_buffered)", None)
-            elif connection.get_state() is State.CLOSED:
+            if connection.get_state() is State.CLOSED:
                 connection._discard()  # what a callback did not come to before its sender was gone
+            elif connection in failed:
+                connection._drop()  # it was told a second ago, and holds it still
+            else:
+                self._failed.add(connection)
+                if connection.is_open():
+                    self._counters.closed_over_budget += 1
+                    connection._fail(CloseCode.TRY_AGAIN_LATER, "the server has no memory left (max_buffered)", None)
 
 
 def _turn(each: tuple[ServerConnection, int]) -> tuple[bool, int]:
