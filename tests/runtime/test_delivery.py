@@ -156,6 +156,30 @@ async def test_a_callbacks_task_that_is_cancelled_closes_the_connection() -> Non
     assert record.names == ["close"] and record.last.sent == (1011, "internal error")
 
 
+@pytest.mark.parametrize("lost", [False, True])
+@virtual
+async def test_a_callbacks_task_that_is_cancelled_before_its_first_step_does_too(lost: bool) -> None:
+    """As by a program that cancels all tasks in the turn in which the task was made; nothing of it has run then."""
+    client, channel = open_client_end(patient=True)
+    record = Record(client, "close")
+    channel.message("a", "b")
+
+    async def callback(_: object) -> None:
+        raise AssertionError
+
+    client.on("message", callback)
+    for task in client._owner.tasks:
+        task.cancel()
+    if lost:
+        channel.lose()
+    await idle()
+    if not lost:
+        assert client.get_state() is State.CLOSING and channel.closed
+        channel.lose()
+        await idle()
+    assert record.names == ["close"] and client.get_state() is State.CLOSED
+
+
 @pytest.mark.parametrize("server", [False, True])
 @virtual
 async def test_a_plain_callback_may_raise_cancelled_error(caplog: pytest.LogCaptureFixture, server: bool) -> None:

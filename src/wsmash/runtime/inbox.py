@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..constants import MAX_QUEUE_BYTES
@@ -124,6 +125,7 @@ class Inbox:
         elif not self.last:
             connection = self._connection
             self._task = connection._owner.run(self._consume(connection, result, rest, event), connection._context)
+            self._task.add_done_callback(partial(self._consumed, connection))
 
     async def _consume(
         self,
@@ -151,14 +153,25 @@ class Inbox:
                 if event is not None:
                     await call_each(callbacks, event, failed)
         except asyncio.CancelledError:
-            self.clear()
-            if connection._inbox is self:  # and not that of a client which has been connected again since
-                connection._desert()
+            self._cancelled(connection)
             raise
         finally:
-            self._task = None
-            if self.last and connection._inbox is self:
-                connection._inbox_emptied()
+            self._settle(connection)
+
+    def _consumed(self, connection: WebSocketConnection, task: asyncio.Task[Any]) -> None:
+        if self._task is task:  # it was cancelled before its first step, and nothing of the above has run
+            self._cancelled(connection)
+            self._settle(connection)
+
+    def _cancelled(self, connection: WebSocketConnection) -> None:
+        self.clear()
+        if connection._inbox is self:  # and not that of a client which has been connected again since
+            connection._desert()
+
+    def _settle(self, connection: WebSocketConnection) -> None:
+        self._task = None
+        if self.last and connection._inbox is self:
+            connection._inbox_emptied()
 
     def end(self) -> bool:
         """Nothing more will come. Whether messages are still to be delivered: the connection then hears of the last."""
