@@ -253,6 +253,16 @@ async def test_socks_with_bytes_behind_its_answer() -> None:
             await client.connect()
 
 
+@pytest.mark.parametrize("answer", [b"\x15\x03\x01\0\x02\x02\x28", b""])
+@in_loop
+async def test_an_http_proxy_that_expects_tls(answer: bytes) -> None:
+    """A CONNECT in the open is answered with an alert, or not at all: the error says what the scheme may have to be."""
+    async with proxy(saying(answer)) as there:
+        client = wsmash.create_client("ws://127.0.0.1:9", proxy=there.url("http"))
+        with pytest.raises(wsmash.ProxyError, match="the scheme of its URL is https"):
+            await client.connect()
+
+
 @in_loop
 async def test_an_https_proxy_without_tls() -> None:
     """A plain port in place of TLS is a ProxyError that says so, and sees no request."""
@@ -264,7 +274,7 @@ async def test_an_https_proxy_without_tls() -> None:
 
     async with proxy(serve) as there:
         client = wsmash.create_client("ws://127.0.0.1:9", proxy=there.url("https"), proxy_ssl=contexts().client)
-        with pytest.raises(wsmash.ProxyError, match="TLS with the proxy") as caught:
+        with pytest.raises(wsmash.ProxyError, match="TLS failed with the proxy") as caught:
             await client.connect()
         assert isinstance(caught.value.__cause__, ssl.SSLError)
 

@@ -134,6 +134,27 @@ def test_no_proxy_with_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment_proxy(parse_url("ws://server.example/")) is not None
 
 
+@pytest.mark.parametrize(
+    ("host", "listed", "proxied"),
+    [
+        ("10.1.2.3", "10.0.0.0/8", False),
+        ("10.1.2.3", "192.168.0.0/16, 10.1.2.0/24", False),
+        ("10.1.2.3", "10.1.2.9/24", False),
+        ("10.1.2.3", "10.2.0.0/16,no/network", True),
+        ("10.1.2.3", "10.1.2.3", False),
+        ("[2001:db8::1]", "2001:db8::/32", False),
+        ("[2001:db8::1]", "[2001:db8:0::1]", False),
+        ("[2001:db8::1]", "10.0.0.0/8", True),
+        ("server.example", "0.0.0.0/0", True),
+    ],
+)
+def test_no_proxy_with_networks(host: str, listed: str, proxied: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses are compared with networks; names are not looked up for it."""
+    monkeypatch.setenv("https_proxy", "http://a")
+    monkeypatch.setenv("NO_PROXY", listed)
+    assert (environment_proxy(parse_url(f"wss://{host}/")) is not None) is proxied
+
+
 @pytest.mark.parametrize("host", ["localhost", "app.localhost", "127.0.0.1", "127.1.2.3", "[::1]"])
 def test_loopback_is_not_proxied(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """This machine is not what a proxy would take it for."""
@@ -144,7 +165,7 @@ def test_loopback_is_not_proxied(host: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_is_no_url_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     """And keeps its secret."""
     monkeypatch.setenv("ALL_PROXY", "quic://user:hunter2@proxy.example")
-    with pytest.raises(ValueError, match="all_proxy in the environment") as caught:
+    with pytest.raises(ValueError, match="ALL_PROXY in the environment") as caught:
         environment_proxy(parse_url("ws://server.example/"))
     assert "hunter2" not in str(caught.value)
 

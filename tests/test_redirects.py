@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +225,23 @@ async def test_a_long_place_is_cut_in_the_error() -> None:
     """As all text of a peer's is."""
     async with asked(lambda _: found("/" + "a" * 8000)) as server:
         error = await fails(server.port, wsmash.HandshakeError, url="ws://127.0.0.1")
-        assert "in a circle" in str(error) and "/aaa" in str(error) and len(str(error)) < 400
+        assert "in a circle" in str(error) and "/aaa" in str(error) and len(str(error)) < 600
+
+
+def _found_at(where: str, _: bytes) -> bytes:
+    return found(where)
+
+
+@in_loop
+async def test_an_error_says_where_a_redirect_had_led() -> None:
+    """Whatever failed there: a refusal, a connection that is not made, a server that says nothing."""
+    gone = "ws://127.0.0.1:1/there"
+    async with answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n") as port:
+        refusing = f"ws://127.0.0.1:{port}/there"
+        for where, error in ((gone, wsmash.ConnectError), (refusing, wsmash.HandshakeError)):
+            async with asked(partial(_found_at, where)) as here:
+                met = await fails(here.port, error)
+            assert str(met).endswith(f"; a redirect had led to {where}")
 
 
 @pytest.mark.case(23)

@@ -175,17 +175,35 @@ async def test_wrong_credentials(scheme: str, caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.mark.case(26)
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("scheme", ["http", "socks4a", "socks5", "socks5h"])
 @in_loop
-async def test_wrong_credentials_are_not_tried_again() -> None:
-    """A client that would connect again and again does not do so for a 407."""
-    async with proxying("http", credentials=("user", "other")) as there:
+async def test_wrong_credentials_are_not_tried_again(scheme: str, given: bool) -> None:
+    """Nor are missing ones: a client that would connect again and again does not, and says which of both it was."""
+    userinfo = ("hunter2" if scheme == "socks4a" else "user:hunter2") if given else ""
+    async with proxying(scheme, credentials=("user", "other")) as there:
         client = wsmash.create_client(
-            "ws://127.0.0.1:9", reconnect=wsmash.Reconnect(first_delay=0.01), proxy=there.url("http", "user:hunter2")
+            "ws://127.0.0.1:9", reconnect=wsmash.Reconnect(first_delay=0.01), proxy=there.url(scheme, userinfo)
         )
-        with pytest.raises(wsmash.ProxyError, match="407"):
-            await client.connect()
+        text = "wants other credentials than its URL gives" if given else f"credentials, as in {scheme}://user:password@"
+        with pytest.raises(wsmash.ProxyError, match=text) as caught:
+            await asyncio.wait_for(client.connect(), 5)
+        assert caught.value.permanent is (scheme != "http")
         assert client.get_state() is wsmash.State.CLOSED
-    assert len(there.hops) == 1
+    assert len(there.hops) <= 1
+
+
+@pytest.mark.case(26)
+@pytest.mark.parametrize("scheme", ["socks4a", "socks5h"])
+@in_loop
+async def test_a_server_that_socks_does_not_reach_is_tried_again(scheme: str) -> None:
+    """Only credentials are final, and not each refusal of such a proxy."""
+    refusal = b"\0\x5b" + bytes(6) if scheme == "socks4a" else b"\x05\0\x05\x05\0"
+    async with proxy(proxies.saying(refusal, after=b"")) as there:
+        client = wsmash.create_client("ws://127.0.0.1:9", proxy=there.url(scheme))
+        with pytest.raises(wsmash.ProxyError, match="did not connect") as caught:
+            await client.connect()
+    assert not caught.value.permanent and not wsmash.Reconnect().is_fatal(wsmash.Outage(attempt=1, error=caught.value))
 
 
 # Who is verified
@@ -254,7 +272,7 @@ async def test_the_proxy_is_verified_too(what: str) -> None:
     async with proxy(proxies.http, context=context) as there:
         trusted = None if what == "unknown issuer" else contexts().client
         client = wsmash.create_client("ws://127.0.0.1:9", proxy=there.url("https", "user:hunter2"), proxy_ssl=trusted)
-        with pytest.raises(wsmash.ProxyError, match="TLS with the proxy") as caught:
+        with pytest.raises(wsmash.ProxyError, match="TLS failed with the proxy") as caught:
             await client.connect()
         assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
     assert there.hops == []
@@ -388,15 +406,29 @@ def test_by_the_environment(no_environment: pytest.MonkeyPatch) -> None:
     scenario()
 
 
+def test_an_error_names_the_variable_that_named_the_proxy(no_environment: pytest.MonkeyPatch) -> None:
+    """Its user may not know that there is one."""
+
+    @in_loop
+    async def scenario() -> None:
+        async with proxying("http", credentials=("user", "other")) as there:
+            no_environment.setenv("HTTPS_PROXY", there.url("http"))
+            client = wsmash.create_client("wss://inside.example")
+            with pytest.raises(wsmash.ProxyError, match=rf"{there.port} \(HTTPS_PROXY in the environment\)"):
+                await client.connect()
+
+    scenario()
+
+
 def test_what_the_environment_holds_may_be_no_proxy(no_environment: pytest.MonkeyPatch) -> None:
     """Then connecting fails with a ProxyError that names the variable, and no secret."""
 
     @in_loop
     async def scenario() -> None:
         no_environment.setenv("https_proxy", "quic://user:hunter2@proxy.example")
-        client = wsmash.create_client("wss://inside.example")
-        with pytest.raises(wsmash.ProxyError, match="https_proxy") as caught:
-            await client.connect()
+        client = wsmash.create_client("wss://inside.example", reconnect=True)
+        with pytest.raises(wsmash.ProxyError, match="https_proxy in the environment") as caught:
+            await asyncio.wait_for(client.connect(), 5)
         assert "hunter2" not in str(caught.value)
 
     scenario()

@@ -80,13 +80,14 @@ class Attempt:
                     self._address = target
         except TimeoutError as error:
             if not limit.expired():
-                raise ConnectError(f"cannot connect: {error}") from error
+                raise self._placed(ConnectError(f"cannot connect: {error}")) from error
             if self._opening is None or not self._opening.accepted:  # and not handed over just in time
-                raise self._late() from error
-        except WebSocketError:
+                raise self._placed(self._late()) from error
+        except WebSocketError as error:
+            self._placed(error)
             raise
         except Exception as error:
-            raise ConnectError(f"cannot connect: {error}") from error
+            raise self._placed(ConnectError(f"cannot connect: {error}")) from error
         finally:
             self._opening = None
             self._visited = ()
@@ -127,7 +128,7 @@ class Attempt:
         try:
             return environment_proxy(address) if given else None
         except ValueError as error:
-            raise ProxyError(str(error)) from error
+            raise ProxyError(str(error), permanent=True) from error
 
     def _ask(
         self,
@@ -176,12 +177,18 @@ class Attempt:
             raise ValueError(f"its Location leads in a circle: {target.redacted}")
         return target
 
+    def _placed(self, error: WebSocketError) -> WebSocketError:
+        """The error; it says where the client was, if that is not where it was told to go."""
+        if len(self._visited) > 1:
+            error.args = (f"{error}; a redirect had led to {self._address.redacted}",)
+        return error
+
     def _late(self) -> WebSocketError:
         """The time is up. Where all but the end of a refusal's body was there, it is that refusal."""
         refusal = None if self._opening is None else self._opening.refusal()
         text = f"the connection to {self._address.redacted} was not open within {self._options.open_timeout} s"
         if self._proxy is not None:
-            text += f": the proxy {self._proxy.redacted} has not made it"
+            text += f": the proxy {self._proxy} has not made it"
         return refusal or OpenTimeout(text)
 
 

@@ -29,12 +29,22 @@ class ConnectError(WebSocketError, OSError):
     Attributes:
         errno: the system's number, or None where there is none.
         causes: one exception for each address that was tried, in order.
+        permanent: whether it is known that trying again would meet the same: the client, or the environment,
+            has to be set up otherwise.
     """
 
-    def __init__(self, message: str, *, errno: int | None = None, causes: Sequence[BaseException] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        errno: int | None = None,
+        causes: Sequence[BaseException] = (),
+        permanent: bool = False,
+    ) -> None:
         super().__init__(message)
         self.errno = errno
         self.causes = tuple(causes)
+        self.permanent = permanent
 
 
 class ProxyError(ConnectError):
@@ -53,8 +63,9 @@ class ProxyError(ConnectError):
         headers: Mapping[str, str] | None = None,
         errno: int | None = None,
         causes: Sequence[BaseException] = (),
+        permanent: bool = False,
     ) -> None:
-        super().__init__(message, errno=errno, causes=causes)
+        super().__init__(message, errno=errno, causes=causes, permanent=permanent)
         self.status = status
         self.headers: Mapping[str, str] = {} if headers is None else headers
 

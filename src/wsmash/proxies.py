@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address, ip_network
 from typing import Final
 
 from .grammar import shown
@@ -31,6 +33,7 @@ class Proxy:
         host: in ASCII and without brackets.
         port: the scheme's own where the URL gave none.
         username, password: percent-decoded, or None where the URL has none.
+        source: where it was found, unless it was given; no part of its identity.
     """
 
     scheme: str
@@ -38,12 +41,16 @@ class Proxy:
     port: int
     username: str | None = None
     password: str | None = None
+    source: str = field(default="", compare=False)
 
     @property
     def redacted(self) -> str:
         """The URL without its credentials."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.redacted} ({self.source})" if self.source else self.redacted
 
     def __repr__(self) -> str:
         return f"<Proxy {self.redacted}>"
@@ -69,7 +76,8 @@ def environment_proxy(address: WebSocketURL) -> Proxy | None:
 
     That of `wss_proxy` or `ws_proxy`, `socks_proxy`, `https_proxy`, for ws:// also
     `http_proxy`, and `all_proxy`, the first that is set; none for what `no_proxy`
-    lists, and none for this machine itself, which a proxy could not reach.
+    lists, by name, address or network, and none for this machine itself, which a
+    proxy could not reach.
 
     Raises:
         ValueError: a variable holds what is no proxy's URL; the text names it.
@@ -78,15 +86,15 @@ def environment_proxy(address: WebSocketURL) -> Proxy | None:
         return None
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415  # takes longer than the whole package
 
-    if proxy_bypass(f"{address.host}:{address.port}"):
+    if proxy_bypass(f"{address.host}:{address.port}") or _is_in_network(address.host):
         return None
     found = getproxies()
     for name in _FOR_WSS if address.secure else _FOR_WS:
         if url := found.get(name):
             try:
-                return parse_proxy(_completed(name, url))
+                return replace(parse_proxy(_completed(name, url)), source=_source(name))
             except ValueError as error:
-                raise ValueError(f"{name}_proxy in the environment: {error}") from None
+                raise ValueError(f"{_source(name)}: {error}") from None
     return None
 
 
@@ -123,6 +131,26 @@ def _may_name_one() -> bool:
     if sys.platform in ("darwin", "win32"):
         return True  # their settings count too
     return any(os.environ.get(name) or os.environ.get(name.upper()) for name in _VARIABLES)
+
+
+def _is_in_network(host: str) -> bool:
+    """Whether `no_proxy` lists a network that this address is in, or itself however it is written."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    for each in (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(","):
+        with suppress(ValueError):
+            if address in ip_network(each.strip(" []"), strict=False):
+                return True
+    return False
+
+
+def _source(name: str) -> str:
+    for variable in (f"{name}_proxy", f"{name}_proxy".upper()):
+        if os.environ.get(variable):
+            return f"{variable} in the environment"
+    return "the system's settings"
 
 
 def _completed(name: str, url: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from random import SystemRandom
 from typing import Protocol
 
-from ..errors import ProxyError
+from ..errors import ConnectError, ProxyError
 from ..signatures import takes_one
 from .checks import check_int, check_seconds
 
@@ -155,11 +155,12 @@ class Reconnect:
         return wait
 
     def is_fatal(self, outage: Outage) -> bool:
-        """Whether connecting again is no use: by the answer's status, the close code, or the server's certificate."""
+        """Whether connecting again is no use: by the answer's status, the close code, the certificates, the set-up."""
         return (
             outage.status in FATAL_STATUSES
             or (outage.status == 407 and isinstance(outage.error, ProxyError))  # a proxy's 401
             or (outage.by_server and outage.code in FATAL_CODES)
+            or (isinstance(outage.error, ConnectError) and outage.error.permanent)
             or any(isinstance(each, ssl.SSLCertVerificationError) for each in _behind(outage.error))
         )
 

@@ -14,6 +14,7 @@ from ..sansio.handshake import Agreement, check_response
 from ..sansio.http1 import MAX_INTERIM, BadHead, BodyReader, HeadReader, ParsedHead, is_interim, parse_response
 from ..sansio.redirect import is_redirect
 from ..transports.base import Channel
+from ..transports.tls import explained, is_about_our_certificate
 from ..urls import WebSocketURL
 from .opening import head_limits
 
@@ -152,7 +153,14 @@ class ClientOpening:
         if refusal is not None:
             self._answered.set_exception(refusal)
         elif isinstance(error, ssl.SSLError):
-            failure = ConnectError(f"TLS failed: {error.reason or error}: {error}", errno=error.errno, causes=[error])
+            session = None if self.channel is None else self.channel.info().tls
+            host = None if session is None else session.server_hostname
+            failure = ConnectError(
+                explained(error, host or "the server"),
+                errno=error.errno,
+                causes=[error],
+                permanent=is_about_our_certificate(error),
+            )
             failure.__cause__ = error
             self._answered.set_exception(failure)
         else:

@@ -13,7 +13,6 @@ import contextlib
 import ssl
 from base64 import b64encode
 from socket import socket
-from typing import Final
 
 from ..constants import USER_AGENT
 from ..errors import ProxyError
@@ -22,11 +21,6 @@ from ..proxies import Proxy
 from ..sansio.http1 import MAX_INTERIM, BadHead, HeadLimits, HeadReader, encode_request, is_interim, parse_response
 from .base import READ_SIZE
 from .tls import TLSPump
-
-_HINTS: Final = {
-    403: "it does not allow this place",
-    407: "it wants other credentials than the proxy's URL gives",
-}
 
 
 class Pipe:
@@ -86,7 +80,18 @@ async def connect(pipe: Pipe, proxy: Proxy, host: str, port: int, limits: HeadLi
     try:
         await _read_answer(pipe, proxy, place, limits)
     except BadHead as error:
-        raise ProxyError(f"the answer of the proxy {proxy.redacted} is not valid HTTP: {error}") from error
+        raise ProxyError(f"the answer of the proxy {proxy} is not valid HTTP: {error}{_if_tls(proxy)}") from error
+
+
+def wants_credentials(proxy: Proxy) -> str:
+    """What to say of a proxy that does not take a client for who it is."""
+    if proxy.username is not None or proxy.password is not None:
+        return "it wants other credentials than its URL gives"
+    return f"it wants credentials, as in {proxy.scheme}://user:password@{proxy.redacted.partition('//')[2]}"
+
+
+def _if_tls(proxy: Proxy) -> str:
+    return "; if it expects TLS, the scheme of its URL is https" if proxy.scheme == "http" else ""
 
 
 async def _read_answer(pipe: Pipe, proxy: Proxy, place: str, limits: HeadLimits) -> None:
@@ -97,20 +102,20 @@ async def _read_answer(pipe: Pipe, proxy: Proxy, place: str, limits: HeadLimits)
         while raw is None:
             data = await pipe.read()
             if not data:
-                raise ProxyError(f"the proxy {proxy.redacted} closed the connection before it answered")
+                raise ProxyError(f"the proxy {proxy} closed the connection before it answered{_if_tls(proxy)}")
             raw = reader.feed(data)
         head, data = parse_response(raw), reader.rest
         if not is_interim(head):
             break
     if not 200 <= head.status < 300:
         reason = f" {shown(head.reason)[1:-1]}" if head.reason else ""
-        hint = f": {_HINTS[head.status]}" if head.status in _HINTS else ""
+        hint = {403: ": it does not allow this place", 407: f": {wants_credentials(proxy)}"}.get(head.status, "")
         raise ProxyError(
-            f"the proxy {proxy.redacted} answered HTTP {head.status}{reason}, and did not connect to {place}{hint}",
+            f"the proxy {proxy} answered HTTP {head.status}{reason}, and did not connect to {place}{hint}",
             status=head.status,
             headers=head.headers,
         )
     if data:
-        raise ProxyError(f"the proxy {proxy.redacted} sent more than its answer, before the server was asked anything")
+        raise ProxyError(f"the proxy {proxy} sent more than its answer, before the server was asked anything")
     if pipe.ended:
-        raise ProxyError(f"the proxy {proxy.redacted} closed the connection behind its answer")
+        raise ProxyError(f"the proxy {proxy} closed the connection behind its answer")

@@ -17,9 +17,9 @@ from ..errors import ConnectError, ProxyError
 from ..proxies import Proxy
 from ..sansio.http1 import HeadLimits
 from .base import TLS
-from .connect import Pipe, connect
+from .connect import Pipe, connect, wants_credentials
 from .dial import dial
-from .tls import TLSPump
+from .tls import TLSPump, explained, is_about_our_certificate
 from .tunnel import Tunnel
 
 _NO_TIMEOUT = 1e8
@@ -44,22 +44,23 @@ async def dial_through(
     try:
         sock = await dial(proxy.host, proxy.port)
     except ConnectError as error:
-        text = f"the proxy {proxy.redacted} is not reached: {error}"
+        text = f"the proxy {proxy} is not reached: {error}"
         raise ProxyError(text, errno=error.errno, causes=error.causes) from error
     try:
         if proxy.scheme in ("http", "https"):
             return await _connect(sock, proxy, host, port, limits, context)
         await _socks(sock, proxy, host, port)
     except ssl.SSLError as error:
-        text = f"TLS with the proxy {proxy.redacted} failed: {error.reason or error}: {error}"
+        text = explained(error, f"the proxy {proxy}")
         sock.close()
-        raise ProxyError(text, errno=error.errno, causes=[error]) from error
+        permanent = is_about_our_certificate(error)
+        raise ProxyError(text, errno=error.errno, causes=[error], permanent=permanent) from error
     except ProxyError:
         sock.close()
         raise
     except OSError as error:
         sock.close()
-        text = f"the connection to the proxy {proxy.redacted} broke: {error}"
+        text = f"the connection to the proxy {proxy} broke: {error}"
         raise ProxyError(text, errno=error.errno, causes=[error]) from error
     except BaseException:
         sock.close()
@@ -87,7 +88,8 @@ async def _socks(sock: socket, proxy: Proxy, host: str, port: int) -> None:
     if proxy.scheme in ("socks4", "socks5"):
         host = await _looked_up(host, port, old=old)
     if old and ":" in host:
-        raise ProxyError(f"the proxy {proxy.redacted} can't be asked for {host}: SOCKS4 knows no IPv6")
+        raise ProxyError(f"the proxy {proxy} can't be asked for {host}: SOCKS4 knows no IPv6", permanent=True)
+    dialled = _Dialled(sock)
     asked = v2.Proxy(
         python_socks.ProxyType.SOCKS4 if old else python_socks.ProxyType.SOCKS5,
         proxy.host,
@@ -95,14 +97,26 @@ async def _socks(sock: socket, proxy: Proxy, host: str, port: int) -> None:
         proxy.username,
         proxy.password,
         rdns=True,
-        forward=cast(Any, _Dialled(sock)),
+        forward=cast(Any, dialled),
     )
     try:
         await asked.connect(host, port, timeout=_NO_TIMEOUT)
     except OSError:
         raise
     except Exception as error:  # of what a hostile proxy says, some is a ValueError there
-        raise ProxyError(f"the proxy {proxy.redacted} did not connect to {host}:{port}: {error}") from error
+        text = f"the proxy {proxy} did not connect to {host}:{port}: {error}"
+        refused = _is_about_credentials(dialled.answers)
+        raise ProxyError(f"{text}: {wants_credentials(proxy)}" if refused else text, permanent=refused) from error
+
+
+def _is_about_credentials(answers: list[bytes]) -> bool:
+    """Whether the last answer of a SOCKS proxy was that it wants to know, or does not know, who the client is."""
+    first = answers[0] if answers else b""
+    if first[:1] == b"\0":
+        return first[1:2] == b"\x5d"  # "user-id differs", in SOCKS4
+    if len(answers) == 2 and first == b"\x05\x02":
+        return answers[1][:1] == b"\x01" and answers[1] != b"\x01\0"  # RFC 1929 2
+    return first == b"\x05\xff"  # no method that was offered (RFC 1928 3)
 
 
 async def _looked_up(host: str, port: int, *, old: bool) -> str:
@@ -127,6 +141,8 @@ class _Dialled:
     def __init__(self, sock: socket) -> None:
         self._loop = asyncio.get_running_loop()
         self._socket = sock
+        self.answers: list[bytes] = []
+        """What was read so far."""
 
     async def connect(self, **_: object) -> _Dialled:
         """There is nothing left to do."""
@@ -144,7 +160,8 @@ class _Dialled:
             if not piece:
                 raise ConnectionError("it was closed before its answer was complete")
             data += piece
-        return bytes(data)
+        self.answers.append(bytes(data))
+        return self.answers[-1]
 
     async def close(self) -> None:
         """The socket is not that package's to close."""

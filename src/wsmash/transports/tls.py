@@ -9,7 +9,9 @@ large message.
 from __future__ import annotations
 
 import contextlib
+import re
 import ssl
+from typing import Final
 
 from .base import TLS
 
@@ -20,6 +22,12 @@ MOST_ANSWERS = 4096
 """Bytes that TLS may answer by itself while the peer takes none of them: 150 updates of keys, which cost us two
 milliseconds. Nobody needs two in a row (RFC 8446 4.6.3), and OpenSSL answers any number."""
 
+_UNKNOWN_ISSUER = "; a context that knows its issuer trusts it: ssl.create_default_context(cafile=...)"
+_OTHER_NAME = "; connect by a name that the certificate has"
+
+_VERIFY_HINTS: Final = {18: _UNKNOWN_ISSUER, 19: _UNKNOWN_ISSUER, 20: _UNKNOWN_ISSUER, 62: _OTHER_NAME, 64: _OTHER_NAME}
+"""By OpenSSL's number of what was wrong (X509_V_ERR_*)."""
+
 _READ = 16384  # a TLS record holds no more
 
 
@@ -28,6 +36,28 @@ def fault(name: str, text: str) -> ssl.SSLError:
     error = ssl.SSLError(ssl.SSL_ERROR_SSL, text)
     error.reason = name
     return error
+
+
+def explained(error: ssl.SSLError, host: str) -> str:
+    """What failed in TLS with this host, in OpenSSL's words, and what to do about it where that is known."""
+    text = re.sub(r"^\[[^]]*\] | \(_ssl\.c:\d+\)$", "", str(error))
+    name = error.reason or ""
+    if name and name.replace("_", " ").lower() not in text.lower():
+        text += f" ({name})"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        code = getattr(error, "verify_code", None)
+        text += _VERIFY_HINTS.get(code, "") if isinstance(code, int) else ""
+    elif is_about_our_certificate(error):
+        text += "; it wants a certificate that it trusts of this client: see load_cert_chain of the ssl context"
+    elif name.endswith("ALERT_HANDSHAKE_FAILURE"):
+        text += "; it may want a certificate of this client: see load_cert_chain of the ssl context"
+    return f"TLS failed with {host}: {text}"
+
+
+def is_about_our_certificate(error: ssl.SSLError) -> bool:
+    """Whether the peer has said that it wants another certificate of ours, or one at all (RFC 8446 6.2)."""
+    _, alert, about = (error.reason or "").partition("_ALERT_")
+    return bool(alert) and ("CERTIFICATE" in about or about == "UNKNOWN_CA")
 
 
 class TLSPump:
