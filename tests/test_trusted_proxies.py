@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 from typing import Any
 
 import pytest
@@ -100,6 +102,18 @@ async def test_connect_rate_is_the_client_s() -> None:
         assert [each.status for each in found] == [200, 200, 429, 200, 429]
         assert found[2].headers["retry-after"] == "1"
         assert [(await ask(server, get("/healthz"))).status for _ in range(3)] == [200] * 3
+
+
+@in_loop
+async def test_a_reset_is_no_unix_socket() -> None:
+    """Whoever has reset its connection before it is accepted may have no address any more, and is no proxy for that."""
+    seen: list[wsmash.Request] = []
+    async with serving(trusted_proxies=["unix"], process_request=seen.append) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as sock:
+            sock.sendall(get("/", f"X-Forwarded-For: {CLIENT}"))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await until(lambda: server.counters.accepted and server.counters.plain + server.counters.unopened)
+    assert not any(CLIENT in str(each.remote_address) for each in seen)
 
 
 @in_loop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from socket import AF_UNIX
 from typing import NamedTuple
 
 from .addresses import Networks
@@ -37,7 +38,8 @@ class Callers:
 
     def __init__(self, options: ServerOptions) -> None:
         proxies = tuple(options.trusted_proxies)
-        self._unix = UNIX in proxies
+        # Elsewhere a peer without a name is one that reset its connection before it was accepted.
+        self._unix = UNIX in proxies and _listens_on_unix(options)
         self._networks = Networks(each for each in proxies if each != UNIX)
         self._any = bool(proxies)
         self._standard = options.proxy_headers == "forwarded"
@@ -76,3 +78,7 @@ def as_request(head: bytes, caller: Caller, params: Mapping[str, str] = NO_PARAM
     return Request(
         head, secure=caller.secure, remote_address=caller.address, forwarded_host=caller.host, params=params
     )
+
+
+def _listens_on_unix(options: ServerOptions) -> bool:
+    return options.unix is not None or (options.sock is not None and options.sock.family == AF_UNIX)
