@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import struct
 from contextlib import AsyncExitStack
 from types import SimpleNamespace
 from typing import Any
@@ -71,6 +72,20 @@ async def test_connect_rate_before_tls() -> None:
             assert (await peer.answer()).status == 429
         with pytest.raises(OSError):
             await asyncio.open_connection("127.0.0.1", server.port, ssl=contexts().client)
+
+
+@pytest.mark.case(67)
+@in_loop
+async def test_connect_rate_of_who_is_gone() -> None:
+    """Who resets its connection before it is accepted, and may have no address any more, passes no oftener."""
+    async with serving(connect_rate=1) as server:
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", server.port)) as sock:
+                sock.sendall(get("/healthz"))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        counters = server.counters
+        await until(lambda: counters.plain + counters.refused_rate + counters.unopened == 20)
+        assert counters.accepted == 20 and counters.plain <= 1
 
 
 @in_loop

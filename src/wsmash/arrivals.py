@@ -173,7 +173,9 @@ class Arrivals:
         try:
             return self._reception.judge(named(sock.getpeername()))
         except OSError:
-            return Verdict.PASS  # it is gone already, as will be seen
+            # It is gone already. What it has asked for would be decided all the same, at no rate.
+            self._counters.unopened += 1
+            return Verdict.DROP
 
     def _make_room(self, most: int) -> None:
         """As many as may be are not open yet."""
