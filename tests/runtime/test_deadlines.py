@@ -348,3 +348,38 @@ def test_on_a_real_loop() -> None:
         return entry.at
 
     assert len(asyncio.run(scenario())) == 1
+
+
+def test_the_last_to_be_forgotten_takes_the_timer_along() -> None:
+    """Where nobody waits there is no timer, and who comes next is asked as ever."""
+    loop = FakeLoop()
+    wheel = Wheel(cast(asyncio.AbstractEventLoop, loop))
+    first, second = Asked(), Asked()
+    wheel.ask(first, loop.now + 1)
+    wheel.ask(second, loop.now + 300)
+    wheel.forget(first)
+    assert len(wheel) == 1 and loop.waiting
+    wheel.forget(second)
+    assert len(wheel) == 0 and not loop.waiting
+    wheel.ask(first, loop.now + 2)
+    loop.run_until(loop.now + 3)
+    assert len(first.at) == 1 and not loop.waiting
+
+
+def test_forgotten_within_a_turn() -> None:
+    """The last entry but the one that is asked may be forgotten by it, and it may be asked again: by one timer."""
+    loop = FakeLoop()
+    wheel = Wheel(cast(asyncio.AbstractEventLoop, loop))
+    other = Asked()
+
+    def act(now: float) -> float:
+        wheel.forget(other)
+        return now + 5
+
+    asked = Asked(act)
+    wheel.ask(asked, loop.now + 1)
+    wheel.ask(other, loop.now + 9)
+    loop.run_until(loop.now + 2)
+    assert len(wheel) == 1 and len(loop.waiting) == 1
+    loop.run_until(loop.now + 5)
+    assert not other.at and len(asked.at) == 2 and len(loop.waiting) == 1

@@ -44,11 +44,12 @@ class Wheel:
         self._slots: dict[int, dict[Entry, None]] = {}
         self._ticks: list[int] = []  # a heap of the slots there are
         self._timer: TimerHandle | None = None
-        self._armed = 0
+        self._armed = 0  # the tick that the timer is set for; -1 in the turn that it brought about
+        self._count = 0
 
     def __len__(self) -> int:
         """How many entries wait."""
-        return sum(map(len, self._slots.values()))
+        return self._count
 
     def ask(self, entry: Entry, when: float) -> None:
         """Have the entry asked at `when` at the latest; an earlier moment that it waits for stays."""
@@ -58,6 +59,7 @@ class Wheel:
                 return
             self.forget(entry)
         entry.tick = tick
+        self._count += 1
         slot = self._slots.get(tick)
         if slot is not None:
             slot[entry] = None  # for which, or for one before it, the timer is set
@@ -69,10 +71,19 @@ class Wheel:
     def forget(self, entry: Entry) -> None:
         """Ask the entry no more."""
         if entry.tick >= 0:
-            slot = self._slots.get(entry.tick)
-            if slot is not None:
-                slot.pop(entry, None)
+            del self._slots[entry.tick][entry]
             entry.tick = -1
+            self._count -= 1
+            if not self._count and self._armed >= 0:
+                self._clear()
+
+    def _clear(self) -> None:
+        """Nobody waits: let go of the timer, which would keep the loop of a program that has ended from being idle."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._slots.clear()
+        self._ticks.clear()
 
     def _tick(self, when: float) -> int:
         now = int(self.clock() * TICKS_PER_SECOND)
@@ -101,6 +112,7 @@ class Wheel:
 
     def _turn(self) -> None:
         now = self.clock()
+        self._armed = -1
         try:
             while (tick := self._first()) is not None and tick <= now * TICKS_PER_SECOND:
                 self._ask_all(tick, now)
@@ -117,6 +129,7 @@ class Wheel:
                 continue  # another entry's deadline made this one forgotten, or moved it
             del slot[entry]
             entry.tick = -1
+            self._count -= 1
             again = entry.due(now)
             if again is not None:
                 self.ask(entry, again)
