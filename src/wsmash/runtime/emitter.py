@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
+from sys import intern
 from types import CoroutineType
 from typing import Any, ClassVar, NoReturn, TypeVar
 
@@ -17,7 +18,6 @@ from .actions import Action
 Callback = Callable[[Any], object]
 Stored = Callback | tuple[Callback, ...] | None
 C = TypeVar("C", bound=Callback)
-
 
 
 class Decorates(Enum):
@@ -76,7 +76,7 @@ class Emitter:
     def _slot(self, event: str) -> str:
         if event not in self.EVENTS:
             raise ValueError(f"no event is named {event!r:.75}: the events are {', '.join(self.EVENTS)}")
-        return f"_on_{event}"
+        return intern(f"_on_{event}")  # Python's cache of attributes would keep a name of each connection's own
 
 
 def as_tuple(stored: Stored) -> tuple[Callback, ...]:
