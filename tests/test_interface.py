@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -55,6 +56,16 @@ def test_each_method_of_a_server_is_in_the_table_and_there(name: str) -> None:
     """Whoever looks for a server's method finds it."""
     assert f"`server.{name}(" in table()
     assert callable(getattr(wsmash.WebSocketServer, name))
+
+
+def test_what_the_package_shows_is_what_it_exports() -> None:
+    """`dir` and a star import have the interface, and none of the modules it is made of."""
+    shown = {name for name in dir(wsmash) if not name.startswith("__")}
+    assert shown == set(wsmash.__all__) - {"__version__"} and "WebSocketError" in shown
+    assert not [name for name in shown if isinstance(getattr(wsmash, name), ModuleType)]
+    starred: dict[str, object] = {}
+    exec("from wsmash import *", starred)
+    assert starred.keys() - {"__builtins__"} == set(wsmash.__all__)
 
 
 def test_every_function_in_the_table_is_exported() -> None:

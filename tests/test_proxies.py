@@ -84,6 +84,15 @@ def test_wrong(url: str, text: str) -> None:
 
 
 @pytest.mark.case(106)
+@pytest.mark.parametrize(("scheme", "shown"), [("socks5h", "socks5h://***@"), ("pw", "***@")])
+def test_what_is_no_proxy_keeps_its_scheme(scheme: str, shown: str) -> None:
+    """An error shows it, where it is one, and no credential."""
+    with pytest.raises(ValueError, match="whitespace") as caught:
+        parse_proxy(f"{scheme}://user:hunter2@a proxy")
+    assert f"'{shown}a proxy'" in str(caught.value)
+
+
+@pytest.mark.case(106)
 def test_secrets_are_not_shown() -> None:
     """Neither the proxy's repr nor that of the options holds its credentials."""
     url = "http://user:hunter2@proxy.example"

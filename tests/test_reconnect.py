@@ -344,7 +344,10 @@ async def test_a_policy_that_fails_ends_the_client_with_a_clear_error(
     error = record.events[0].error
     assert isinstance(error, ConnectError) and "policy" in str(error)
     assert repr(answer)[:10] in str(error)
-    assert len(errors(caplog)) == 1 and errors(caplog)[0].exc_info is not None
+    [logged] = errors(caplog)
+    assert str(error) in logged.getMessage()
+    raised = isinstance(answer, BaseException)
+    assert (logged.exc_info[1] is answer) if raised and logged.exc_info else (not raised and logged.exc_info is None)
 
 
 class _NoRepr:
@@ -993,6 +996,33 @@ async def test_a_reconnecting_callback_that_raises_is_logged_and_fires_error(
     await attempts.next()
     assert record.names == ["open", "reconnecting", "error"] and len(errors(caplog)) == 1
     await client_ends(client)
+
+
+@virtual
+async def test_giving_up_is_logged_at_info(attempts: Attempts, caplog: pytest.LogCaptureFixture) -> None:
+    """With how many retries there were; the error is that of the last one."""
+    caplog.set_level(logging.INFO, "wsmash")
+    client = make_client(reconnect=wsmash.Reconnect(max_attempts=2))
+    record = Record(client, "error")
+    client.connect()
+    await idle()
+    for _ in range(2):
+        await attempts.last.fail()
+        await attempts.next()
+        await idle()
+    await attempts.last.fail(ConnectError("refused"))
+    await client.wait_closed()
+    assert record.last.error.__notes__ == ["The reconnect policy gave up after 2 retries."]
+    assert any(each.getMessage().endswith("refused; the policy gives up after 2 retries") for each in caplog.records)
+
+
+@virtual
+async def test_abort_is_this_end_s_own(attempts: Attempts) -> None:
+    """The reason of `close` does not blame the peer."""
+    client, record, _ = await attempts.client()
+    client.abort()
+    await client.wait_closed()
+    assert (record.last.code, record.last.reason) == (1006, "abort() dropped the connection")
 
 
 @virtual

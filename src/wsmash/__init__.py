@@ -1,56 +1,94 @@
 """WebSockets for Python: client and server, event-based, strict."""
 
-from ._version import __version__ as __version__
-from .auth import basic_auth as basic_auth
-from .auth import bearer_auth as bearer_auth
-from .certificates import Certificate as Certificate
-from .client import Connecting as Connecting
-from .client import WebSocketClient as WebSocketClient
-from .client import connect as connect
-from .client import create_client as create_client
-from .constants import CLOSE_CODES as CLOSE_CODES
-from .constants import STATES as STATES
-from .constants import CloseCode as CloseCode
-from .constants import State as State
-from .endpoint import ConnectionEvent as ConnectionEvent
-from .endpoint import Endpoint as Endpoint
-from .endpoint import ServerConnection as ServerConnection
-from .errors import ConnectError as ConnectError
-from .errors import ConnectionClosed as ConnectionClosed
-from .errors import HandshakeError as HandshakeError
-from .errors import InvalidMessage as InvalidMessage
-from .errors import InvalidState as InvalidState
-from .errors import InvalidURL as InvalidURL
-from .errors import MessageTooBig as MessageTooBig
-from .errors import OpenTimeout as OpenTimeout
-from .errors import ProtocolError as ProtocolError
-from .errors import ProxyError as ProxyError
-from .errors import SlowConsumer as SlowConsumer
-from .errors import WebSocketError as WebSocketError
-from .options import ClientOptions as ClientOptions
-from .options import Deflate as Deflate
-from .options import OfflineQueue as OfflineQueue
-from .options import Outage as Outage
-from .options import Reconnect as Reconnect
-from .options import ReconnectPolicy as ReconnectPolicy
-from .options import ServerOptions as ServerOptions
-from .run import run as run
-from .runtime.connection import WebSocketConnection as WebSocketConnection
-from .runtime.counters import ServerCounters as ServerCounters
-from .runtime.events import CloseEvent as CloseEvent
-from .runtime.events import DroppedEvent as DroppedEvent
-from .runtime.events import ErrorEvent as ErrorEvent
-from .runtime.events import MessageEvent as MessageEvent
-from .runtime.events import OpenEvent as OpenEvent
-from .runtime.events import ReconnectingEvent as ReconnectingEvent
-from .runtime.owner import Counters as Counters
-from .sansio.head import Request as Request
-from .sansio.head import Response as Response
-from .sansio.headers import Headers as Headers
-from .server import ServerEvent as ServerEvent
-from .server import WebSocketServer as WebSocketServer
-from .server import create_server as create_server
-from .transports.choice import Engine as Engine
-from .transports.choice import engine as engine
-from .urls import http_to_ws_url as http_to_ws_url
-from .urls import is_valid_url as is_valid_url
+from ._version import __version__
+from .auth import basic_auth, bearer_auth
+from .certificates import Certificate
+from .client import Connecting, WebSocketClient, connect, create_client
+from .constants import CLOSE_CODES, STATES, CloseCode, State
+from .endpoint import ConnectionEvent, Endpoint, ServerConnection
+from .errors import (
+    ConnectError,
+    ConnectionClosed,
+    HandshakeError,
+    InvalidMessage,
+    InvalidState,
+    InvalidURL,
+    MessageTooBig,
+    OpenTimeout,
+    ProtocolError,
+    ProxyError,
+    SlowConsumer,
+    WebSocketError,
+)
+from .options import ClientOptions, Deflate, OfflineQueue, Outage, Reconnect, ReconnectPolicy, ServerOptions
+from .run import run
+from .runtime.connection import WebSocketConnection
+from .runtime.counters import ServerCounters
+from .runtime.events import CloseEvent, DroppedEvent, ErrorEvent, MessageEvent, OpenEvent, ReconnectingEvent
+from .runtime.owner import Counters
+from .sansio.head import Request, Response
+from .sansio.headers import Headers
+from .server import ServerEvent, WebSocketServer, create_server
+from .transports.choice import Engine, engine
+from .urls import http_to_ws_url, is_valid_url
+
+__all__ = [
+    "CLOSE_CODES",
+    "STATES",
+    "Certificate",
+    "ClientOptions",
+    "CloseCode",
+    "CloseEvent",
+    "ConnectError",
+    "Connecting",
+    "ConnectionClosed",
+    "ConnectionEvent",
+    "Counters",
+    "Deflate",
+    "DroppedEvent",
+    "Endpoint",
+    "Engine",
+    "ErrorEvent",
+    "HandshakeError",
+    "Headers",
+    "InvalidMessage",
+    "InvalidState",
+    "InvalidURL",
+    "MessageEvent",
+    "MessageTooBig",
+    "OfflineQueue",
+    "OpenEvent",
+    "OpenTimeout",
+    "Outage",
+    "ProtocolError",
+    "ProxyError",
+    "Reconnect",
+    "ReconnectPolicy",
+    "ReconnectingEvent",
+    "Request",
+    "Response",
+    "ServerConnection",
+    "ServerCounters",
+    "ServerEvent",
+    "ServerOptions",
+    "SlowConsumer",
+    "State",
+    "WebSocketClient",
+    "WebSocketConnection",
+    "WebSocketError",
+    "WebSocketServer",
+    "__version__",
+    "basic_auth",
+    "bearer_auth",
+    "connect",
+    "create_client",
+    "create_server",
+    "engine",
+    "http_to_ws_url",
+    "is_valid_url",
+    "run",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

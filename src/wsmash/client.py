@@ -174,6 +174,8 @@ class WebSocketClient(ReconnectingConnection):
         if self._channel is not None:
             self._owner.environment.check_thread("abort")
             self._last_no_more()
+            closing = self._need_closing()
+            closing.why = closing.why or "abort() dropped the connection"
             self._channel.abort()
         else:
             self._abandon()

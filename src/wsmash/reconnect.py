@@ -212,8 +212,14 @@ class ReconnectingConnection(WebSocketConnection):
         try:
             delay = outages.decide(outage)
         except WebSocketError as failure:
-            logger.exception("%s ends", self)
+            # With the traceback of what the policy raised alone: ours says nothing more.
+            logger.error("%s ends: %s", self, failure, exc_info=failure.__cause__)  # noqa: TRY400
             delay, error = None, failure
+        else:
+            if delay is None and not outages.over:
+                logger.info("%s: %s; the policy gives up after %d retries", self, error, outage.attempt - 1)
+                if outage.attempt > 1:
+                    error.add_note(f"The reconnect policy gave up after {outage.attempt - 1} retries.")
         if delay is None or outages.over:
             outages.over, outages.ended = True, error
             return error

@@ -28,6 +28,8 @@ _SHOWN: Final = 200
 
 _WEBSOCKET_SCHEMES: Final = {"ws": False, "wss": True}
 _HTTP_SCHEMES: Final = {"http": "ws", "https": "wss"}
+_KNOWN_SCHEMES: Final = frozenset({*_HTTP_SCHEMES, *_WEBSOCKET_SCHEMES, "socks4", "socks4a", "socks5", "socks5h"})
+"""Of URLs and of proxies; anything else before a `://` may be part of a secret."""
 _HOST_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
 _HEX_DIGITS: Final = frozenset("0123456789abcdef")
 
@@ -209,7 +211,7 @@ def without_secrets(url: str) -> str:
     """
     hidden, at, visible = url.rpartition("@")
     scheme = hidden.partition("://")[0]
-    known = scheme.lower() in {*_HTTP_SCHEMES, *_WEBSOCKET_SCHEMES}
+    known = scheme.lower() in _KNOWN_SCHEMES
     start = (f"{scheme}://***@" if known else "***@") if at else ""
     end = min((i for i in map(visible.find, "?#") if i >= 0), default=len(visible)) + 1
     return start + visible[:end] + ("***" if visible[end:] else "")

@@ -33,7 +33,8 @@ def check_seconds(name: str, value: object, *, optional: bool = False) -> None:
         allowed = "a number or None" if optional else "a number"
         raise TypeError(f"{name} must be {allowed}, not {value!r}")
     if not (isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be above 0, and is {value!r}{'; None is no limit' if optional else ''}")
+        allowed = "above 0" if isfinite(value) else "a finite number above 0"
+        raise ValueError(f"{name} must be {allowed}, and is {value!r}{'; None is no limit' if optional else ''}")
 
 
 def check_int(name: str, value: object, least: int, most: int | None = None) -> None:

@@ -66,9 +66,11 @@ class ClientOptions(ConnectionOptions):
         if self.ssl is not None and not address.secure:
             raise ValueError(f"ssl is for wss:// addresses, and this is one of ws://: {address}")
         if isinstance(self.auth, tuple):
-            parts: list[object] = list(self.auth)
-            if [type(part) for part in parts] != [str, str] or ":" in self.auth[0]:
-                raise ValueError("auth must be (user, password), two strings, with no colon in the user")
+            kinds = [type(part).__name__ for part in self.auth]
+            if len(kinds) != 2 or not all(isinstance(part, str) for part in self.auth):
+                raise TypeError(f"auth must be (user, password), two strings, not ({', '.join(kinds)})")
+            if ":" in self.auth[0]:
+                raise ValueError("auth must be (user, password), with no colon in the user (RFC 7617 2)")
         elif self.auth is not None and not isinstance(self.auth, str):
             raise TypeError(f"auth must be (user, password), a bearer token or None, not {type(self.auth).__name__}")
         if self.ssl is not None and self.ssl.protocol == tls.PROTOCOL_TLS_SERVER:
@@ -100,6 +102,8 @@ class ClientOptions(ConnectionOptions):
         elif self.proxy is not None and self.proxy is not True:
             raise TypeError(f"proxy must be a proxy's URL, True for the environment's, or None, not {self.proxy!r}")
         check_type("proxy_ssl", context, (tls.SSLContext, NoneType), "an ssl.SSLContext or None")
+        if context is not None and self.proxy is None:
+            raise ValueError("proxy_ssl is for https:// proxies, and proxy=None is none")
         if context is not None and context.protocol == tls.PROTOCOL_TLS_SERVER:
             raise ValueError("proxy_ssl must be a context for a client, and is one for servers (PROTOCOL_TLS_SERVER)")
 

@@ -148,9 +148,11 @@ def _pairs(headers: HeaderPairs) -> tuple[tuple[str, str], ...]:
 
 
 def _checked_pair(pair: object) -> tuple[str, str]:
-    if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[0], str):
         raise TypeError("headers must be a mapping or pairs of a name and a value, both str")
     name, value = pair
+    if not isinstance(value, str):
+        raise TypeError(f"the header {shown(name)} must be a str, not {type(value).__name__}")
     if not is_token(name):
         raise ValueError(f"the header name {shown(name)} is not a token (RFC 9110 5.1)")
     if not is_field_value(value):
