@@ -33,7 +33,7 @@ async def test_wrong_certificate(what: str) -> None:
     async with scripted(script, server_context(names[what])) as port:
         error = await fails(port, wsmash.ConnectError, "wss://127.0.0.1", ssl=context)
     assert requests == [] and "certificate" in str(error).lower()
-    assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
+    assert isinstance(error.__cause__, ssl.SSLCertVerificationError) and error.permanent
     assert "TLS failed with 127.0.0.1: certificate verify failed: " in str(error) and "_ssl" not in str(error)
     assert ("cafile" if context is None else "a name that the certificate has") in str(error)
 

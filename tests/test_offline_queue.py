@@ -96,6 +96,35 @@ async def test_what_is_sent_before_the_first_connection_is_sent_by_it(attempts: 
         await ends(client)
 
 
+@pytest.mark.case(121)
+@virtual
+async def test_close_before_the_first_connect_leaves_the_queue(attempts: Attempts) -> None:
+    """It does nothing, as it does without a queue: what was sent goes out with the first connection."""
+    client = make_client(offline_queue=5)
+    record = Record(client, "dropped")
+    client.send("a")
+    await client.close()
+    client.connect()
+    channel = await attempts.last.succeed()
+    assert texts(channel) == ["a"] and record.names == []
+    await ends(client)
+
+
+@pytest.mark.case(121)
+@virtual
+async def test_a_queue_without_reconnect_ends_with_its_connection(attempts: Attempts) -> None:
+    """It takes what is sent while the client connects; what still waits at its end is dropped as "closed"."""
+    client = make_client(offline_queue=5, reconnect=False)
+    record = Record(client, "dropped", "close")
+    client.connect()
+    client.send("a")
+    await idle()
+    await attempts.last.fail()
+    await client.wait_closed()
+    assert [(each.data, each.reason) for each in record.events[:1]] == [("a", "closed")]
+    assert record.names == ["dropped", "close"]
+
+
 def test_a_message_may_be_queued_without_a_loop() -> None:
     """As `on` and `get_*`, it needs none until somebody awaits."""
     client = make_client(offline_queue=1)

@@ -62,7 +62,8 @@ class WebSocketClient(ReconnectingConnection):
 
         Returns:
             An awaitable that ends once the connection is open and the `open`
-            callbacks were called. Cancelling it abandons the attempt, and with
+            callbacks have run to their first `await`, and what waited in an
+            `offline_queue` follows what they have sent until then. Cancelling it abandons the attempt, and with
             `reconnect` those that would follow; where the client was open before,
             and it waits for the end of an outage, cancelling ends only that waiting.
 

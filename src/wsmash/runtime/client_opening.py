@@ -14,7 +14,7 @@ from ..sansio.handshake import Agreement, check_response
 from ..sansio.http1 import MAX_INTERIM, BadHead, BodyReader, HeadReader, ParsedHead, is_interim, parse_response
 from ..sansio.redirect import is_redirect
 from ..transports.base import Channel
-from ..transports.tls import explained, is_about_our_certificate
+from ..transports.tls import explained, is_permanent
 from ..urls import WebSocketURL
 from .opening import head_limits
 
@@ -159,7 +159,7 @@ class ClientOpening:
                 explained(error, host or "the server"),
                 errno=error.errno,
                 causes=[error],
-                permanent=is_about_our_certificate(error),
+                permanent=is_permanent(error),
             )
             failure.__cause__ = error
             self._answered.set_exception(failure)

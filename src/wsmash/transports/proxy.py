@@ -19,7 +19,7 @@ from ..sansio.http1 import HeadLimits
 from .base import TLS
 from .connect import Pipe, connect, wants_credentials
 from .dial import dial
-from .tls import TLSPump, explained, is_about_our_certificate
+from .tls import TLSPump, explained, is_permanent
 from .tunnel import Tunnel
 
 _NO_TIMEOUT = 1e8
@@ -53,7 +53,7 @@ async def dial_through(
     except ssl.SSLError as error:
         text = explained(error, f"the proxy {proxy}")
         sock.close()
-        permanent = is_about_our_certificate(error)
+        permanent = is_permanent(error)
         raise ProxyError(text, errno=error.errno, causes=[error], permanent=permanent) from error
     except ProxyError:
         sock.close()

@@ -47,14 +47,19 @@ def explained(error: ssl.SSLError, host: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         code = getattr(error, "verify_code", None)
         text += _VERIFY_HINTS.get(code, "") if isinstance(code, int) else ""
-    elif is_about_our_certificate(error):
+    elif _is_about_our_certificate(error):
         text += "; it wants a certificate that it trusts of this client: see load_cert_chain of the ssl context"
     elif name.endswith("ALERT_HANDSHAKE_FAILURE"):
         text += "; it may want a certificate of this client: see load_cert_chain of the ssl context"
     return f"TLS failed with {host}: {text}"
 
 
-def is_about_our_certificate(error: ssl.SSLError) -> bool:
+def is_permanent(error: ssl.SSLError) -> bool:
+    """Whether trying again would meet the same: a certificate is not in order, or not trusted, on either side."""
+    return isinstance(error, ssl.SSLCertVerificationError) or _is_about_our_certificate(error)
+
+
+def _is_about_our_certificate(error: ssl.SSLError) -> bool:
     """Whether the peer has said that it wants another certificate of ours, or one at all (RFC 8446 6.2)."""
     _, alert, about = (error.reason or "").partition("_ALERT_")
     return bool(alert) and ("CERTIFICATE" in about or about == "UNKNOWN_CA")
