@@ -96,7 +96,6 @@ async def test_what_is_sent_before_the_first_connection_is_sent_by_it(attempts: 
         await ends(client)
 
 
-@pytest.mark.case(121)
 @virtual
 async def test_close_before_the_first_connect_leaves_the_queue(attempts: Attempts) -> None:
     """It does nothing, as it does without a queue: what was sent goes out with the first connection."""
@@ -110,7 +109,6 @@ async def test_close_before_the_first_connect_leaves_the_queue(attempts: Attempt
     await ends(client)
 
 
-@pytest.mark.case(121)
 @virtual
 async def test_a_queue_without_reconnect_ends_with_its_connection(attempts: Attempts) -> None:
     """It takes what is sent while the client connects; what still waits at its end is dropped as "closed"."""
