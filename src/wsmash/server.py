@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Literal, Self, overload
 
 from .certificates import Certificate
 from .codecs import Message
-from .constants import CloseCode
 from .endpoint import ConnectionEvent, Endpoint, Filter, ServerConnection
 from .errors import InvalidState
 from .options import ServerOptions, check_protocols
@@ -224,7 +223,7 @@ class WebSocketServer(Emitter):
         connection._owner.reports.log(logging.ERROR, "%s: a connection callback failed", connection, error=error)
         if isinstance(error, Exception):
             self._fail(error, reported=True)
-        connection._fail(CloseCode.INTERNAL_ERROR, "internal error", None, logged=True)
+        connection._fail_internally(logged=True)
 
     def reload_certificates(self) -> None:
         """Load the files of `ssl=Certificate(...)` again: connections that are accepted from now on get them.

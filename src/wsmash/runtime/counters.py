@@ -11,7 +11,9 @@ from .owner import Counters
 class ServerCounters(Counters):
     """What happened to a server since it was made; ints that only grow.
 
-    Each refused or failed client counts once, under the reason that came first.
+    Each client that was refused, or whose open connection this end failed, counts once, under the reason
+    that came first, however many records of it the log has left out. One that closes its connection, or
+    breaks it off, counts as `opened` alone.
 
     Attributes:
         accepted: sockets that came.

@@ -62,10 +62,14 @@ class Ending(Core):
         if self._channel is not None:
             self._channel.close()
 
-    def _fail(self, code: int, reason: str, error: Exception | None, *, logged: bool = False) -> None:
-        """Fail the connection (RFC 6455 7.1.7): say why, stop listening, drain."""
+    def _fail(self, code: int, reason: str, error: Exception | None, *, logged: bool = False) -> bool:
+        """Fail the connection (RFC 6455 7.1.7): say why, stop listening, drain.
+
+        Returns:
+            Whether it was there to be failed; who calls this counts it then.
+        """
         if self._life in (Life.CONNECTING, Life.FAILED, Life.LOST):
-            return
+            return False
         closing = self._need_closing()
         closing.why = f"closed with {code}: {reason}"
         if self._life is Life.OPEN:
@@ -79,6 +83,12 @@ class Ending(Core):
             self._channel.close()
         if error is not None:
             self._blame(error)
+        return True
+
+    def _fail_internally(self, *, logged: bool = False) -> None:
+        """Fail it for something of the user's own."""
+        if self._fail(CloseCode.INTERNAL_ERROR, "internal error", None, logged=logged):
+            self._owner.counters.failed_callback += 1
 
     def _blame(self, error: Exception) -> None:
         """The connection was failed for this; a client that connects again tells so with that."""
@@ -86,7 +96,7 @@ class Ending(Core):
 
     def _desert(self) -> None:
         """The task that takes the messages was cancelled from outside: the connection must not stay open."""
-        self._fail(CloseCode.INTERNAL_ERROR, "internal error", None)
+        self._fail_internally()
 
     def _send_close(self, code: int | None, reason: str, signal: Signal) -> None:
         closing = self._need_closing()
@@ -202,14 +212,16 @@ class Ending(Core):
         if isinstance(error, InvalidMessage):
             # On a server it is a stranger's fault, and worth as much as any other that ends a connection.
             self._owner.reports.log(logging.INFO if server else logging.ERROR, "%s: %s", self, error)
-            code, reason = CloseCode.INVALID_FRAME_PAYLOAD_DATA, "invalid message"
         else:
             self._owner.reports.log(logging.ERROR, "%s: a callback failed", self, error=error)
-            code, reason = CloseCode.INTERNAL_ERROR, "internal error"
         if isinstance(error, Exception):
             self._fire_error(error)
-        if server:
-            self._fail(code, reason, None, logged=True)
+        if not server:
+            return
+        if not isinstance(error, InvalidMessage):
+            self._fail_internally(logged=True)
+        elif self._fail(CloseCode.INVALID_FRAME_PAYLOAD_DATA, "invalid message", None, logged=True):
+            self._owner.counters.failed_message += 1
 
     def _is_own_end(self, error: BaseException) -> bool:
         """Whether the error only says that this connection has ended, or is slow; that of another is a failure."""

@@ -7,7 +7,7 @@ from contextvars import Context
 from typing import Any, cast
 
 from ..constants import CloseCode, Opcode
-from ..errors import InvalidMessage
+from ..errors import InvalidMessage, MessageTooBig
 from ..sansio.frames import decode_close
 from ..sansio.keepalive import Care, Seen, look
 from ..sansio.states import Life, Signal, advance
@@ -130,7 +130,8 @@ class Lifecycle(Ending):
                 event.json()
             except InvalidMessage as error:
                 if options.invalid_message != "error":
-                    self._fail(options.invalid_message, "the message is not of the type declared", error)
+                    if self._fail(options.invalid_message, "the message is not of the type declared", error):
+                        self._owner.counters.failed_message += 1
                 elif self._on_error is None:
                     self._log_warning(f"a message is left out: {error}")
                 else:
@@ -163,7 +164,12 @@ class Lifecycle(Ending):
 
     def violated(self, violation: Violation) -> None:
         """The peer broke the protocol."""
-        self._fail(violation.code, violation.text, violation.exception())
+        error = violation.exception()
+        if self._fail(violation.code, violation.text, error):
+            if isinstance(error, MessageTooBig):
+                self._owner.counters.failed_limit += 1
+            else:
+                self._owner.counters.failed_protocol += 1
 
     def drained(self) -> None:
         """The peer has caught up."""

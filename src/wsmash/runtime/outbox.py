@@ -252,8 +252,11 @@ class _Fragments:
                 turn.set_result(None)
 
     def _fail(self, error: BaseException | None) -> None:
-        if error is not None and not isinstance(error, ConnectionClosed) and self._outbox.ended is None:
-            self._connection._fail(CloseCode.INTERNAL_ERROR, "a message in fragments was not finished", None)
+        if error is None or isinstance(error, ConnectionClosed) or self._outbox.ended is not None:
+            return
+        connection = self._connection
+        if connection._fail(CloseCode.INTERNAL_ERROR, "a message in fragments was not finished", None):
+            connection._owner.counters.failed_callback += 1
 
     async def _room(self) -> None:
         while self._connection._congested:

@@ -35,6 +35,11 @@ class Counters:
         discarded: messages received that nobody was there to take.
         closed_rate: connections failed with 1008 because of `message_rate`.
         timed_out: connections given up because of `ping_timeout`, `write_timeout` or `message_timeout`.
+        failed_protocol: connections failed with 1002 or 1007 because their peer broke the protocol.
+        failed_limit: those failed because of `max_message_size` (1009) or `max_fragments` (1008).
+        failed_message: those failed with 1007 because a message was invalid, or as `invalid_message` says.
+        failed_callback: those failed with 1011 because something of your own did: a callback raised or was
+            cancelled, or what `send_fragments` was given did not come to its end.
     """
 
     closed_slow: int = 0
@@ -43,6 +48,10 @@ class Counters:
     discarded: int = 0
     closed_rate: int = 0
     timed_out: int = 0
+    failed_protocol: int = 0
+    failed_limit: int = 0
+    failed_message: int = 0
+    failed_callback: int = 0
 
 
 class Owner:
