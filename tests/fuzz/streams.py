@@ -8,7 +8,7 @@ from typing import Any
 from zlib import crc32
 
 from fixtures import twins
-from fixtures.backends import MODULES
+from fixtures.backends import MODULES, inflated
 from fixtures.codec import CODECS
 from fixtures.schedules import AGREEMENTS, Draw, Reading, Step, from_bytes, one_in, pick
 from fuzz.judging import cuts, same_however_cut
@@ -52,7 +52,7 @@ def _inflated(module: ModuleType, pieces: Any, bits: int, takeover: bool, room: 
         for _ in range(2):
             left = room
             for number, piece in enumerate(pieces):
-                got = inflater.inflate(piece, left, number == len(pieces) - 1)
+                got = inflated(inflater, piece, left, number == len(pieces) - 1)
                 assert left is None or len(got) <= left
                 left = None if left is None else left - len(got)
                 output += got
@@ -76,7 +76,7 @@ def deflate(data: bytes) -> str:
         got = b""
         for at, fragment in enumerate(wire):
             for piece, ends in _halves(draw, fragment):
-                got += inflater.inflate(piece, len(message) - len(got), ends and at == len(wire) - 1)
+                got += inflated(inflater, piece, len(message) - len(got), ends and at == len(wire) - 1)
         if got != message:
             return f"message {number} of {len(message)} bytes comes out as {got!r:.200}"
         _pause(draw, inflater)

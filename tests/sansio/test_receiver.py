@@ -364,22 +364,47 @@ def test_of_two_faults_in_a_compressed_message_one_is_reported(codec: Codec, siz
 
 
 def test_compressed_fragments_take_little_memory(codec: Codec) -> None:
-    """An unfinished compressed message holds what it inflates to, once, beside zlib's window."""
-    size = MIB // 2
+    """An unfinished compressed message has one place beside zlib's window, less than four times what it inflated to.
+
+    And it is no greater than the limit, up to which it is not moved again.
+    """
+    size = MIB
     compressor = Compressor(level=1)
     pieces = [compressor.message(bytes(KIB)) + b"\x00\x00\xff\xff" for _ in range(size // KIB)]
     first, *others = pieces
     receiver = reading(codec, SERVERS, DEFLATE)
+    came = KIB
 
     def feed() -> Iterable[None]:
+        nonlocal came
         receiver.feed(PEER.frame(BINARY, first, fin=False, rsv=4))
         for piece in others:
             receiver.feed(PEER.frame(CONTINUATION, piece, fin=False))
             assert receiver.receive() is None
+            came += KIB
+            assert tracemalloc.get_traced_memory()[0] <= min(4 * came, size) + 160 * KIB
             yield
 
-    held, _ = retained(feed())
-    assert held <= size * 9 // 8 + 160 * KIB
+    assert SERVERS.max_message_size == size
+    assert retained(feed())[1] <= size * 5 // 4 + 160 * KIB
+    receiver.feed(PEER.frame(CONTINUATION, b"\x00"))
+    ((opcode, message),) = drain(receiver)
+    assert opcode == BINARY and message == bytes(size)
+
+
+def test_a_compressed_message_is_not_held_twice(codec: Codec) -> None:
+    """A message of 16 MiB takes its size, a place that it outgrew, and a step, while it is inflated and delivered."""
+    size = 16 * MIB
+    data = PEER.frame(BINARY, Compressor(level=1).message(bytes(size)), rsv=4)
+
+    def feed() -> Iterable[None]:
+        receiver = reading(codec, limited(size), NO_TAKEOVER)
+        receiver.feed(data)
+        ((opcode, message),) = drain(receiver)
+        assert opcode == BINARY and isinstance(message, bytes) and len(message) == size
+        yield
+
+    assert retained(feed())[1] <= size * 5 // 4 + 160 * KIB + 4 * len(data)
 
 
 # -- time

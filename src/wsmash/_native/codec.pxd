@@ -20,6 +20,7 @@ cdef class Receiver:
     cdef ws_receiver wire
     cdef readonly object inflater
     cdef object _room           # what a compressed message may inflate to, None for any size
+    cdef size_t _most           # the same for the place of a message
     cdef object _message        # bytes of the message under way, or of its room, None where there is none
     cdef size_t _size           # how many of them have come
     cdef size_t inflated        # bytes that inflation gave; tells what that took
@@ -54,6 +55,7 @@ cdef class Receiver:
     cdef bint _finish(self, uint8_t opcode) except -1
     cdef uint8_t *_place(self, size_t size, uint64_t rest, bint last) except? NULL
     cdef size_t _reservation(self, size_t size, uint64_t rest) noexcept
+    cdef size_t _inflated_reservation(self, size_t size) noexcept
     cdef int _resize(self, size_t size) except -1
 
 

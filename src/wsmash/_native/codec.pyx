@@ -10,7 +10,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.exc cimport PyErr_Clear, PyErr_ExceptionMatches
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.stdint cimport UINT32_MAX, UINT64_MAX, uint64_t
+from libc.stdint cimport SIZE_MAX, UINT32_MAX, UINT64_MAX, uint64_t
 
 from wsmash._native.wire cimport (
     WS_CONTROL,

@@ -28,6 +28,7 @@ cdef class Receiver:
     def __cinit__(self, role, limits, compression=None):
         size, fragments = limits.max_message_size, limits.max_fragments
         self._room = size
+        self._most = SIZE_MAX >> 2 if size is None else min(size, SIZE_MAX >> 2)
         if compression is not None:
             self.inflater = Inflater(*compression.window(Role.CLIENT if role is Role.SERVER else Role.SERVER))
         # A limit that no count reaches is none.
@@ -179,21 +180,35 @@ cdef class Receiver:
     cdef bint _inflate(self, const ws_item *item) except -1:
         cdef bytes piece = self._payload(item)
         cdef uint8_t opcode = item.opcode
-        cdef uint8_t *place
+        cdef size_t start = self._size, size
+        cdef const uint8_t *place
+        room = None if self._room is None else self._room - start
         try:
-            piece = self.inflater.inflate(piece, None if self._room is None else self._room - self._size, item.last)
+            piece = self.inflater.inflate(piece, room, item.last, self._keep)
         except MessageTooLong:
             return self._fail_inside(WS_FAULT_MESSAGE_TOO_BIG, opcode)
         except InvalidDeflate:
             return self._fail_inside(WS_FAULT_DEFLATE_INVALID, opcode)
-        self.inflated += PyBytes_GET_SIZE(piece)
         if item.last and self._message is None:
             self._message = piece  # all of the message: it is not copied
-            place = <uint8_t *>PyBytes_AS_STRING(piece)
-            return self._go_on(item, place, PyBytes_GET_SIZE(piece), 0xFF)
-        place = self._place(PyBytes_GET_SIZE(piece), 0, item.last)
-        ws_copy(place, <const uint8_t *>PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
-        return self._go_on(item, place, PyBytes_GET_SIZE(piece), 0xFF)
+            self._size = PyBytes_GET_SIZE(piece)
+        else:
+            self._keep(piece)
+        size = self._size - start
+        self.inflated += size
+        self._size = start
+        place = <const uint8_t *>PyBytes_AS_STRING(self._message) + start
+        return self._go_on(item, place, size, 0xFF)
+
+    def _keep(self, bytes piece not None):
+        """Append what was inflated to the message."""
+        cdef size_t size = PyBytes_GET_SIZE(piece), end = self._size + size
+        if self._message is None or <size_t>PyBytes_GET_SIZE(self._message) < end:
+            self._resize(self._inflated_reservation(end))
+        ws_copy(
+            <uint8_t *>PyBytes_AS_STRING(self._message) + self._size, <const uint8_t *>PyBytes_AS_STRING(piece), size
+        )
+        self._size = end
 
     cdef bint _go_on(self, const ws_item *item, const uint8_t *place, size_t size, uint8_t every) except -1:
         """So many bytes are in their place, `every` one of them or-ed: check them, and finish."""
@@ -244,7 +259,17 @@ cdef class Receiver:
         """
         cdef size_t most = size + <size_t>rest if rest < 3 * size else 4 * size
         cdef size_t more = size + size // 8 + 16
-        return more if (not self.wire.fin or self.wire.compressed) and more > most else most
+        return more if not self.wire.fin and more > most else most
+
+    cdef size_t _inflated_reservation(self, size_t size) noexcept:
+        """The same where nothing was announced: all that the message may be, or a quarter of it, or a quarter of that.
+
+        Why is said in `sansio/place.py`.
+        """
+        cdef size_t most = self._most
+        while most >> 2 >= size and most:
+            most >>= 2
+        return most if most > size else size
 
     cdef int _resize(self, size_t size) except -1:
         cdef PyObject *message

@@ -8,7 +8,7 @@ makes them is agreed on in `deflate_negotiation.py`.
 from __future__ import annotations
 
 import sys
-from io import BytesIO
+from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 try:
@@ -174,15 +174,20 @@ class Inflater:
         self._ended = False
         self._endings = 0  # final blocks in this message
 
-    def inflate(self, data: Buffer, room: int | None, final: bool) -> bytes:
+    def inflate(self, data: Buffer, room: int | None, final: bool, keep: Callable[[bytes], object]) -> bytes:
         """Inflate the next piece of the current message.
 
-        Peak memory is that of the result, and of one step of 32 KiB.
+        The output comes in steps of 32 KiB, so that its place may grow with it, and that
+        no more than two of them are held here.
 
         Args:
             data: the next bytes of the message, from one frame or a part of one.
             room: how many bytes the message may still give, None for any number.
             final: whether these are the last bytes of the message.
+            keep: called with each step of the output but the last.
+
+        Returns:
+            The last step: all there is, where that is little.
 
         Raises:
             MessageTooLong: there is more than `room`.
@@ -190,7 +195,7 @@ class Inflater:
         """
         self._used = True
         try:
-            output = self._read(data, sys.maxsize if room is None else room)
+            output = self._read(data, sys.maxsize if room is None else room, keep)
             self._unfinished = not final
             if final:
                 self._finish()
@@ -214,12 +219,12 @@ class Inflater:
             self.release()
         self._used = False
 
-    def _read(self, data: Buffer, room: int) -> bytes:
+    def _read(self, data: Buffer, room: int, keep: Callable[[bytes], object]) -> bytes:
         source = memoryview(data)
         length = len(source)
         if not length:
             return b""
-        chunks: list[bytes] = []
+        output = b""
         position = total = 0
         input_step = _INPUT_STEP
         while True:
@@ -231,7 +236,9 @@ class Inflater:
                 total += len(chunk)
                 if total > room:  # a backend may give more than it was asked for, and this holds for it too
                     raise MessageTooLong(f"the message inflates to more than the {room} bytes left to it")
-                chunks.append(chunk)
+                if output:
+                    keep(output)
+                output = chunk
                 self._remember(chunk)
             self._ended = stream.eof
             if self._ended:
@@ -243,13 +250,13 @@ class Inflater:
                 position += len(piece) - len(stream.unused_data)
                 input_step = _INPUT_STEP_AFTER_END
                 if position == length:
-                    return _join(chunks)
+                    return output
             else:
                 position += len(piece) - len(stream.unconsumed_tail)
                 input_step = min(2 * input_step, _INPUT_STEP)
                 # A full step may have left more in zlib, even if all input is consumed.
                 if position == length and len(chunk) < output_step:
-                    return _join(chunks)
+                    return output
 
     def _finish(self) -> None:
         """Append the tail that the sender cut (RFC 7692 7.2.2), and require that the message ends there."""
@@ -293,14 +300,3 @@ class Inflater:
         self._recent_size = 0
         self._unfinished = self._ended = False
         self._endings = 0
-
-
-def _join(chunks: list[bytes]) -> bytes:
-    """Join without holding everything twice: each chunk is freed once it is written."""
-    if len(chunks) < 2:
-        return chunks[0] if chunks else b""
-    buffer = BytesIO()
-    chunks.reverse()
-    while chunks:
-        buffer.write(chunks.pop())
-    return buffer.getvalue()  # hands its buffer over, without a copy

@@ -23,6 +23,7 @@ from ..options import Deflate, Limits
 from .deflate import Inflater, InvalidDeflate, MessageTooLong
 from .deflate_negotiation import DeflateParams
 from .frames import FIN, LENGTH, MASKED, MAX_LENGTH, OPCODE, RESERVED, RSV1, apply_mask
+from .place import Place
 from .states import ASSEMBLY, Assembly
 from .violations import Violation
 
@@ -40,6 +41,12 @@ _CLOSE = int(Opcode.CLOSE)
 _CONTROL = 0x8
 _SHORTEST = {2: 0, 4: 126, 10: 0x10000}
 """What a length must at least be to take a head of so many bytes up to its end."""
+
+_TEXT_STEP = 32 * 1024
+"""Bytes of an unfinished text that are decoded at once, to see whether they can be: what that gives is thrown away."""
+
+_NO_PLACE = Place()
+"""That of no message: nothing is ever added to it."""
 
 _WHOLE = frozenset((FIN | Opcode.TEXT, FIN | Opcode.BINARY))
 
@@ -61,6 +68,7 @@ class Receiver:
     """Reads what the peer of `role` sends."""
 
     __slots__ = (
+        "_checked",
         "_data",
         "_fin",
         "_fragments",
@@ -71,10 +79,8 @@ class Receiver:
         "_message",
         "_offset",
         "_over",
-        "_parts",
+        "_place",
         "_pos",
-        "_size",
-        "_tail",
         "_wire",
         "inflated",
         "inflater",
@@ -99,10 +105,9 @@ class Receiver:
         # the message that it belongs to
         self._message = Assembly.IDLE
         self._wire = -1  # compressed bytes so far; -1 where it is not compressed
-        self._size = 0
         self._fragments = 0
-        self._parts: bytearray | None = None
-        self._tail = b""  # the start of a code point whose end has not come
+        self._place = _NO_PLACE
+        self._checked = 0  # bytes of it that are whole code points
         self.inflated = 0  # bytes that inflation gave; tells what that took
         self.pieces = 0  # frames and parts of frames that messages came in; tells whether one goes on
 
@@ -119,7 +124,7 @@ class Receiver:
     @property
     def held(self) -> int:
         """Bytes that are kept: of an unfinished message, and those fed that were not read yet."""
-        return len(self._data) - self._pos + (0 if self._parts is None else len(self._parts))
+        return len(self._data) - self._pos + self._place.size
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the transport."""
@@ -149,7 +154,7 @@ class Receiver:
         """Read nothing more (RFC 6455 5.5.1, 7.1.7), and keep nothing."""
         self._over = True
         self._data, self._pos, self._left = b"", 0, 0
-        self._parts = self.inflater = None
+        self._place, self.inflater = _NO_PLACE, None
 
     # -- the head
 
@@ -224,7 +229,7 @@ class Receiver:
             return None
         if first & RSV1 or (not first & OPCODE and self._wire >= 0):
             return Violation.MESSAGE_TOO_BIG if max(self._wire, 0) + length > _longest_on_wire(most) else None
-        return Violation.MESSAGE_TOO_BIG if self._size + length > most else None
+        return Violation.MESSAGE_TOO_BIG if self._place.size + length > most else None
 
     # -- control frames and whole messages, the common case
 
@@ -258,8 +263,8 @@ class Receiver:
         if first & OPCODE:
             self._message = Assembly(first & OPCODE)
             self._wire = 0 if first & RSV1 else -1
-            self._size = self._fragments = 0
-            self._parts = bytearray()
+            self._fragments = self._checked = 0
+            self._place = Place()
         self._fragments += 1
         most = self._limits.max_fragments
         if most is not None and self._fragments > most:
@@ -281,40 +286,53 @@ class Receiver:
             piece = apply_mask(piece, self._mask, self._offset)
             self._offset += len(piece)
         self._left -= len(piece)
-        fault = self._absorb(piece, ended=self._fin and not self._left)
-        if fault is not None:
-            return VIOLATION, fault
-        return self._finish() if self._fin and not self._left else NOTHING
+        ended = self._fin and not self._left
+        fault = self._absorb(piece, ended)
+        if fault is None and ended:
+            return self._finish()
+        if fault is None and self._message is Assembly.TEXT:
+            fault = self._check_text()
+        return NOTHING if fault is None else (VIOLATION, fault)
 
-    def _absorb(self, piece: bytes, *, ended: bool) -> Violation | None:
+    def _absorb(self, piece: bytes, ended: bool) -> Violation | None:
         """Add unmasked bytes to the message."""
-        if self._wire >= 0 and self.inflater is not None:
-            self._wire += len(piece)
-            most = self._limits.max_message_size
+        most = self._limits.max_message_size
+        place = self._place
+        if self._wire < 0 or self.inflater is None:
+            place.add(piece, place.size + len(piece) + self._left if self._fin else most)
+            return None
+        self._wire += len(piece)
+        before = place.size
+        room = None if most is None else most - before
+        try:
+            place.add(self.inflater.inflate(piece, room, ended, lambda step: place.add(step, most)), most)
+        except MessageTooLong:
+            return Violation.MESSAGE_TOO_BIG
+        except InvalidDeflate:
+            return Violation.DEFLATE_INVALID
+        self.inflated += place.size - before
+        return None
+
+    def _check_text(self) -> Violation | None:
+        """Whether what has come of the message can be the beginning of a text."""
+        while True:
+            step = self._place.read(self._checked, _TEXT_STEP)
             try:
-                piece = self.inflater.inflate(piece, None if most is None else most - self._size, ended)
-            except MessageTooLong:
-                return Violation.MESSAGE_TOO_BIG
-            except InvalidDeflate:
-                return Violation.DEFLATE_INVALID
-            self.inflated += len(piece)
-        self._size += len(piece)
-        if self._message is Assembly.TEXT:
-            text = self._tail + piece
-            try:
-                _, read = utf_8_decode(text, "strict", ended)
+                self._checked += utf_8_decode(step)[1]
             except UnicodeDecodeError:
                 return Violation.TEXT_INVALID
-            self._tail = text[read:]
-        if self._parts is not None:
-            self._parts += piece
-        return None
+            if len(step) < _TEXT_STEP:
+                return None
 
     def _finish(self) -> Item:
         """The message is whole."""
-        parts, opcode = self._parts or b"", int(self._message)
-        self._message, self._parts, self._wire, self._size = Assembly.IDLE, None, -1, 0
-        return opcode, parts.decode() if opcode == _TEXT else bytes(parts)
+        opcode = int(self._message)
+        try:
+            payload = self._place.text() if opcode == _TEXT else self._place.take()
+        except UnicodeDecodeError:
+            return VIOLATION, Violation.TEXT_INVALID
+        self._message, self._place, self._wire = Assembly.IDLE, _NO_PLACE, -1
+        return opcode, payload
 
 
 def _longest_on_wire(size: int) -> int:
