@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 import wsmash
+from documents import ROOT
 from fixtures.frames import text
 from fixtures.in_loop import in_loop, until
 from fixtures.raw import Wire, ask, serving, upgrade, wire
@@ -18,8 +19,13 @@ HELD = 200 * KIB
 
 pytestmark = pytest.mark.case(68)
 
-UNFINISHED = b"\x02\xff" + (256 * KIB).to_bytes(8) + bytes(4) + bytes(HELD)
-"""A message of which 200 of 256 KiB came, and no more will: there may be room for the rest."""
+
+def unfinished(times: int = 1) -> bytes:
+    """A message of which 200 of 256 KiB came, and no more will: there may be room for the rest."""
+    return b"\x02\xff" + (256 * times * KIB).to_bytes(8) + bytes(4) + bytes(times * HELD)
+
+
+RULE = "those that are not authenticated first, of these who holds most (by powers of two), of equals the newest"
 
 
 @pytest.fixture(autouse=True)
@@ -27,14 +33,14 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("wsmash.budget.LOOK_INTERVAL", 0.05)
 
 
-async def hold(stack: AsyncExitStack, server: WebSocketServer, target: str = "/") -> Wire:
+async def hold(stack: AsyncExitStack, server: WebSocketServer, target: str = "/", times: int = 1) -> Wire:
     """A connection that holds a good deal of the server's memory."""
     peer = await stack.enter_async_context(wire(server))
     await peer.send(upgrade(target))
     assert (await peer.answer()).status == 101
     count = server.get_client_count()
-    await peer.send(UNFINISHED)
-    await until(lambda: server.get_clients()[count - 1]._held() >= HELD)
+    await peer.send(unfinished(times))
+    await until(lambda: server.get_clients()[count - 1]._held() >= times * HELD)
     return peer
 
 
@@ -68,6 +74,27 @@ async def test_the_newest_that_are_not_authenticated_are_closed(caplog: pytest.L
             assert not peer.reader.at_eof()
         assert (server.counters.budget_spent, server.counters.closed_over_budget) == (1, 1)
     assert len([each for each in caplog.records if "max_buffered" in each.getMessage()]) == 1
+
+
+@in_loop
+async def test_who_holds_most_is_closed_before_the_newest() -> None:
+    """One that holds twice as much as the others goes, though it came first, and they stay."""
+    async with serving(max_buffered=780 * KIB) as server, AsyncExitStack() as stack:
+        most = await hold(stack, server, times=2)
+        other = await hold(stack, server)
+        newest = await stack.enter_async_context(wire(server))
+        await newest.send(upgrade() + unfinished())
+        assert int.from_bytes((await most.frame()).payload[:2]) == 1013
+        await most.close()
+        await until(lambda: not server._serving._reception.budget.spent)  # type: ignore[union-attr]
+        assert not other.reader.at_eof() and not newest.reader.at_eof()
+        assert (server.get_client_count(), server.counters.closed_over_budget) == (2, 1)
+
+
+@pytest.mark.parametrize("page", ["guide", "limits", "options"])
+def test_the_rule_is_told_in_the_same_words(page: str) -> None:
+    """Whoever reads of `max_buffered` reads who is closed first, as the code has it."""
+    assert RULE in " ".join((ROOT / "docs" / f"{page}.md").read_text("utf-8").split())
 
 
 @in_loop

@@ -28,8 +28,9 @@ AT_ONCE = 1000
 class Budget:
     """Looks at what connections hold, and closes some while it is too much.
 
-    Who is closed first: those that are not authenticated before those that are, of these who
-    holds most (by powers of two), so that few are closed, and of equals the newest.
+    Who is closed first: those that are not authenticated, of these who holds most (by powers
+    of two), so that few are closed, and of equals the newest. An unfinished message counts
+    with the room that is held for it: the memory is taken, whatever has come of it.
 
     Args:
         most: bytes that they may hold.

@@ -59,7 +59,8 @@ class ServerOptions(ConnectionOptions):
             `-Host`) or "forwarded" (RFC 7239).
         max_buffered: bytes that all connections may hold together, in output that waits,
             unfinished messages and inboxes; looked at once a second. Above it new ones get
-            a 503, and some are closed with 1013, the newest that are not authenticated first.
+            a 503, and some are closed with 1013 until the rest fits: those that are not
+            authenticated first, of these who holds most (by powers of two), of equals the newest.
         message_rate: messages a second from one connection, in bursts of up to as
             many; above it the connection is closed with 1008.
         origins: more origins to accept than the server's own, or "*" for any.
