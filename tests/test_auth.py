@@ -80,6 +80,7 @@ async def test_bearer() -> None:
 
     for hook in (
         wsmash.bearer_auth("t0ken", realm="x"),
+        wsmash.bearer_auth(["other", "t0ken"], realm="x"),
         wsmash.bearer_auth({"other": "bob", "t0ken": "ann"}, realm="x"),
         wsmash.bearer_auth(find, realm="x"),
     ):
@@ -132,6 +133,15 @@ def test_secrets_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize(
     ("make", "error"),
     [
+        (lambda: wsmash.basic_auth("secret"), TypeError),  # type: ignore[arg-type]
+        (lambda: wsmash.basic_auth(("secret",)), TypeError),  # type: ignore[arg-type]
+        (lambda: wsmash.basic_auth(["ann", "secret"]), TypeError),  # type: ignore[arg-type]
+        (lambda: wsmash.basic_auth(5), TypeError),  # type: ignore[arg-type]
+        (lambda: wsmash.bearer_auth(5), TypeError),  # type: ignore[arg-type]
+        (lambda: wsmash.bearer_auth(b"secret"), TypeError),  # type: ignore[arg-type]
+        (lambda: wsmash.bearer_auth([b"secret"]), TypeError),  # type: ignore[list-item]
+        (lambda: wsmash.bearer_auth(["a secret"]), ValueError),
+        (lambda: wsmash.bearer_auth("secret\n"), ValueError),
         (lambda: wsmash.basic_auth({"a:b": "x"}), ValueError),
         (lambda: wsmash.basic_auth({"a": 5}), TypeError),  # type: ignore[dict-item]
         (lambda: wsmash.basic_auth(("a", "b"), realm='"'), ValueError),
@@ -142,8 +152,9 @@ def test_secrets_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_wrong_credentials(make: Callable[[], object], error: type[Exception]) -> None:
     """What no client could send is refused where the hook is made."""
-    with pytest.raises(error):
+    with pytest.raises(error) as caught:
         make()
+    assert "secret" not in str(caught.value)
 
 
 @in_loop

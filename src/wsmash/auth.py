@@ -7,7 +7,7 @@ case 100). Who is let in is `request.state["user"]`, which becomes `client.state
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from hmac import compare_digest
 from typing import Any, Final
 
@@ -30,13 +30,19 @@ def basic_auth(credentials: tuple[str, str] | Mapping[str, str] | Verify, *, rea
     server = wsmash.create_server(process_request=wsmash.basic_auth({"ann": "her password"}))
     ```
 
-    It asks for them at every path: where some are to be open, call it from a hook of your own.
+    It asks for them at every path, `health_path` too: where some are to be open, call it from
+    a hook of your own. **Mind the order**: passwords stand by user here, `{user: password}`,
+    but users by token in `bearer_auth`, `{token: user}`.
 
     Args:
         credentials: one `(user, password)`, passwords by user, or a function or coroutine
             function of the two, which gives whom they belong to: True for that user, any
             other true value to be kept in place of the name, a false one for nobody.
         realm: what the password is for, which browsers show.
+
+    Raises:
+        TypeError: the credentials are none of these.
+        ValueError: a user's name has a colon in it, or the realm a quotation mark.
     """
     verify = credentials if callable(credentials) else _known_passwords(credentials)
     challenge = _challenge("Basic", realm, ', charset="UTF-8"')
@@ -49,17 +55,28 @@ def basic_auth(credentials: tuple[str, str] | Mapping[str, str] | Verify, *, rea
     return check
 
 
-def bearer_auth(tokens: str | Mapping[str, object] | Verify, *, realm: str = "wsmash") -> Hook:
+def bearer_auth(tokens: str | Collection[str] | Mapping[str, object] | Verify, *, realm: str = "wsmash") -> Hook:
     """A hook that asks for a bearer token (RFC 6750), and answers 401 without one.
 
+    ```python no-run
+    server = wsmash.create_server(process_request=wsmash.bearer_auth({"anns-token": "ann"}))
+    ```
+
     Browsers cannot send one with a WebSocket: for their pages use cookies, or the first message.
+    **Mind the order**: it is `{token: user}`. Written as `{user: password}`, the names would be
+    the secrets that let in.
 
     Args:
-        tokens: one token, users by token (each is compared with all of them), or a function
-            or coroutine function of the token, which gives its user as that of `basic_auth` does.
+        tokens: one token, several of them, users by token (each is compared with all of them),
+            or a function or coroutine function of the token, which gives its user as that of
+            `basic_auth` does. The user of a token without one is the token itself.
         realm: what the token is for.
+
+    Raises:
+        TypeError: the tokens are none of these.
+        ValueError: a token is empty or holds what no token may, or the realm a quotation mark.
     """
-    verify = tokens if callable(tokens) else _known_tokens({tokens: True} if isinstance(tokens, str) else tokens)
+    verify = tokens if callable(tokens) else _known_tokens(tokens)
     missing = Response(401, "a token is needed\n", [_challenge("Bearer", realm)])
     refused = Response(401, "the token is not valid\n", [_challenge("Bearer", realm, ', error="invalid_token"')])
 
@@ -102,7 +119,15 @@ def _basic(credentials: str | None) -> tuple[str, str] | None:
 
 
 def _known_passwords(credentials: tuple[str, str] | Mapping[str, str]) -> Verify:
-    known = dict(credentials if isinstance(credentials, Mapping) else [credentials])
+    pairs: list[Any] = [credentials]
+    if isinstance(credentials, Mapping):
+        pairs = list(credentials.items())
+    if not all(isinstance(each, tuple) and len(each) == 2 for each in pairs):
+        raise TypeError(
+            "basic_auth takes (user, password), passwords by user or a function of the two, "
+            f"not {_kind(credentials)}"
+        )
+    known: dict[str, str] = dict(pairs)
     if not all(isinstance(each, str) for pair in known.items() for each in pair):
         raise TypeError("user names and passwords must be str")
     if bad := [user for user in known if ":" in user]:
@@ -117,12 +142,19 @@ def _known_passwords(credentials: tuple[str, str] | Mapping[str, str]) -> Verify
     return verify
 
 
-def _known_tokens(tokens: Mapping[str, object]) -> Verify:
-    if not all(token and token.isascii() for token in map(str, tokens)):
-        raise ValueError("tokens must be ASCII text, and not empty")
-    if not all(tokens.values()):
+def _known_tokens(tokens: Any) -> Verify:
+    if isinstance(tokens, str):
+        tokens = [tokens]
+    if isinstance(tokens, bytes | bytearray) or not isinstance(tokens, Collection):
+        raise TypeError(f"bearer_auth takes a token, several, users by token or a function, not {_kind(tokens)}")
+    users: Mapping[str, object] = tokens if isinstance(tokens, Mapping) else dict.fromkeys(tokens, True)
+    if not all(isinstance(token, str) for token in users):
+        raise TypeError("tokens must be str")
+    if not all(token and token.isascii() and token.isprintable() and " " not in token for token in users):
+        raise ValueError("a token is ASCII text without blanks and control characters, and not empty")
+    if not all(users.values()):
         raise ValueError("the user of a token can't be a false value, which stands for nobody")
-    known = [(token.encode(), user) for token, user in tokens.items()]
+    known = [(token.encode(), user) for token, user in users.items()]
 
     def verify(token: str) -> object:
         given = token.encode()
@@ -132,6 +164,11 @@ def _known_tokens(tokens: Mapping[str, object]) -> Verify:
         return found
 
     return verify
+
+
+def _kind(given: object) -> str:
+    """What it is, without what it says: it may be a secret in the wrong place."""
+    return f"a {type(given).__name__} of {len(given)}" if isinstance(given, tuple) else f"a {type(given).__name__}"
 
 
 def _challenge(scheme: str, realm: str, rest: str = "") -> tuple[str, str]:

@@ -9,6 +9,7 @@ from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, overload
 
+from .auth import basic_auth, bearer_auth
 from .certificates import Certificate
 from .codecs import Message
 from .endpoint import ConnectionEvent, Endpoint, Filter, ServerConnection
@@ -67,6 +68,9 @@ class WebSocketServer(Emitter):
 
     @takes(ServerOptions)
     def __init__(self, options: ServerOptions) -> None:
+        makers: tuple[object, ...] = (basic_auth, bearer_auth)
+        if options.process_request in makers:
+            raise TypeError("process_request is a hook that basic_auth(...) or bearer_auth(...) makes: call it")
         self._on_connection: Stored = None
         self._on_close: Stored = None
         self._on_error: Stored = None

@@ -11,6 +11,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ..certificates import Certificate
+from ..signatures import takes_one
 from .checks import (
     check_bool,
     check_choice,
@@ -125,6 +126,8 @@ class ServerOptions(ConnectionOptions):
                 raise ValueError(f"{name} must start with '/', and is {value!r}")
         if self.process_request is not None and not callable(self.process_request):
             raise TypeError(f"process_request must be a function, not {self.process_request!r}")
+        if self.process_request is not None and not takes_one(self.process_request):
+            raise TypeError(f"process_request must take one argument, the request; {self.process_request!r} does not")
         if self.host is not None and not strings("host", self.host):
             raise ValueError("host must name an address at least; None is every interface")
         check_type("unix", self.unix, (str, PathLike, NoneType), "a path or None")
