@@ -90,7 +90,7 @@ async def test_loaded_again_when_changed(tmp_path: Path, monkeypatch: pytest.Mon
 async def test_wrong_files_keep_the_one_in_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A key that does not belong to the certificate is logged once, and raised to who asks for it."""
+    """A key that does not belong to the certificate, or is gone, is logged once, and raised to who asks for it."""
     monkeypatch.setattr("wsmash.certificates.LOOK_INTERVAL", 0.01)
     certificate = wsmash.Certificate(*write(tmp_path, "localhost"))
     async with serving(ssl=certificate) as server:
@@ -104,9 +104,12 @@ async def test_wrong_files_keep_the_one_in_use(
         (tmp_path / "key.pem").unlink()
         with pytest.raises(OSError, match=r"key\.pem"):
             server.reload_certificates()
+        await until(lambda: len(caplog.records) > 1)
+        await asyncio.sleep(0.05)
         assert await serial(server.port) == before
-    assert [each.levelname for each in caplog.records] == ["ERROR"]
-    assert "the certificate in use stays" in caplog.records[0].getMessage()
+    assert [each.levelname for each in caplog.records] == ["ERROR", "ERROR"]
+    assert all("the certificate in use stays" in each.getMessage() for each in caplog.records)
+    assert "key.pem': No such file" in caplog.records[1].getMessage()
 
 
 def test_files_that_change_are_left_alone_until_they_settle(tmp_path: Path) -> None:
@@ -120,16 +123,35 @@ def test_files_that_change_are_left_alone_until_they_settle(tmp_path: Path) -> N
     assert certificate.look()
     assert not certificate.look()
     (tmp_path / "chain.pem").unlink()
+    assert not certificate.look()
+    with pytest.raises(FileNotFoundError, match=r"chain\.pem': No such file"):
+        certificate.look()
     assert not certificate.look() and not certificate.look()
+    write(tmp_path, "localhost")
+    assert not certificate.look() and certificate.look()
 
 
 def test_what_cannot_be_loaded_at_first(tmp_path: Path) -> None:
     """It is an error where the certificate is made, which names the files."""
     certfile, keyfile = write(tmp_path, "localhost")
-    with pytest.raises(FileNotFoundError, match=r"none\.pem"):
+    with pytest.raises(FileNotFoundError, match=r"none\.pem': No such file"):
         wsmash.Certificate(certfile, tmp_path / "none.pem")
     with pytest.raises(ssl.SSLError, match=r"chain\.pem"):
         wsmash.Certificate(keyfile, certfile)
+
+
+@pytest.mark.parametrize("content", [b"", b"not PEM", bytes(range(256))])
+def test_a_file_that_is_not_pem(tmp_path: Path, content: bytes) -> None:
+    """The error names it, and what it lacks."""
+    certfile, keyfile = write(tmp_path, "localhost")
+    other = tmp_path / "other.pem"
+    other.write_bytes(content)
+    with pytest.raises(ssl.SSLError, match=r"other\.pem' holds no certificate as PEM"):
+        wsmash.Certificate(other, keyfile)
+    with pytest.raises(ssl.SSLError, match=r"other\.pem' holds no private key as PEM"):
+        wsmash.Certificate(certfile, other)
+    with pytest.raises(ssl.SSLError, match=r"chain\.pem' holds no private key as PEM"):
+        wsmash.Certificate(certfile)
 
 
 def test_an_encrypted_key(tmp_path: Path) -> None:
@@ -198,3 +220,4 @@ def test_sighup(tmp_path: Path) -> None:
         _, errors = process.communicate(timeout=20)
         assert process.returncode == 0
         assert "the certificate in use stays" in errors and "Traceback" not in errors
+        assert errors.count("was loaded again") == 1

@@ -66,17 +66,18 @@ class Certificate:
             stamp = self._stamp()
             self.context = self._load()
             self._seen = self._loaded = stamp
+        self._tell()
 
     def look(self) -> bool:
         """Load the files again if they have changed, and not since the last look; whether that was done.
 
         Raises:
-            OSError, ssl.SSLError: they cannot be loaded, which is said once for each change.
+            OSError, ssl.SSLError: they cannot be loaded, or one stays away, which is said once for each change.
         """
         with self._lock:
             stamp = self._stamp()
             settled, self._seen = stamp == self._seen, stamp
-            if stamp == self._loaded or not settled or stamp == _NONE:
+            if stamp == self._loaded or not settled:
                 return False
             self._loaded = stamp
             self.context = self._load()
@@ -89,10 +90,13 @@ class Certificate:
             await asyncio.sleep(LOOK_INTERVAL)
             try:
                 if await loop.run_in_executor(None, self.look):
-                    logger.info("%r was loaded again", self)
+                    self._tell()
             except OSError as error:
                 # Its text says all: a traceback would lead into the standard library.
                 logger.error("the certificate in use stays: %s", error)  # noqa: TRY400
+
+    def _tell(self) -> None:
+        logger.info("%r was loaded again", self)
 
     def _load(self) -> ssl.SSLContext:
         # A context of its own: one whose loading has failed half-way has no certificate any more.
@@ -101,10 +105,25 @@ class Certificate:
         try:
             context.load_cert_chain(self._certfile, self._keyfile, self._password or _no_password)
         except ssl.SSLError as error:
-            raise ssl.SSLError(error.errno, f"{self!r} cannot be loaded: {error.strerror}") from error
+            raise ssl.SSLError(error.errno, f"{self!r} cannot be loaded: {self._fault() or error.strerror}") from error
         except OSError as error:
-            raise OSError(error.errno, f"{self!r} cannot be read: {os.strerror(error.errno or 0)}") from error
+            why = self._fault() or os.strerror(error.errno or 0)
+            raise OSError(error.errno, f"{self!r} cannot be read: {why}") from error
         return context
+
+    def _fault(self) -> str:
+        """Which file is at fault, and why, where it is one alone; OpenSSL does not say."""
+        for name, wanted, mark in (
+            (self._certfile, "certificate", b"CERTIFICATE-----"),
+            (self._keyfile or self._certfile, "private key", b"PRIVATE KEY-----"),
+        ):
+            try:
+                content = Path(name).read_bytes()
+            except OSError as error:
+                return f"{name!r}: {error.strerror}"
+            if mark not in content:
+                return f"{name!r} holds no {wanted} as PEM"
+        return ""
 
     def _stamp(self) -> _Stamp:
         """What changes when a file does; nothing where one is not there, as while it is replaced."""
