@@ -117,6 +117,18 @@ async def test_silent_peers_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
         assert server.counters.dropped_openings == 1
 
 
+@pytest.mark.case(67)
+@in_loop
+async def test_exactly_as_many_silent_peers_as_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They do not stay: there is room for the next before it comes."""
+    monkeypatch.setattr("wsmash.arrivals.QUIET", 0.05)
+    async with serving(max_openings=3) as server, AsyncExitStack() as stack:
+        silent = [await stack.enter_async_context(wire(server)) for _ in range(3)]
+        await until(lambda: len(arrivals(server).openings) == 2)
+        assert await silent[0].read_all() == b""
+        assert (server.counters.accepted, server.counters.dropped_openings) == (3, 1)
+
+
 @in_loop
 async def test_accepting_pauses_while_all_are_young(caplog: pytest.LogCaptureFixture) -> None:
     """Many honest clients at once are all served: the system's queue holds those for whom there is no room yet."""
@@ -211,7 +223,8 @@ async def test_want_of_descriptors_drops_who_says_nothing(
         assert await silent.read_all() == b""
         assert (await ask(server, get("/healthz"))).status == 200
         assert server.counters.accept_pauses == 1
-    assert len([each for each in caplog.records if "accepting pauses" in each.getMessage()]) == 1
+    told = [each.getMessage() for each in caplog.records if "accepting pauses" in each.getMessage()]
+    assert told == ["accepting pauses, and is tried again every 0.01 s: no descriptors"]
 
 
 # What is counted

@@ -2,10 +2,10 @@
 
 Three bounds stand before a client has said anything. `connect_rate` is judged
 when its socket is accepted, before any TLS. `max_openings` bounds those that are
-not open yet: above it one goes that was quiet for a moment or is old, since an
-honest client speaks at once and is soon through; where there is none, as when a
-thousand reconnect together, accepting pauses, and the system's queue holds the
-others. Without descriptors or memory accepting pauses too.
+not open yet: as soon as there are so many, one goes that was quiet for a moment or
+is old, since an honest client speaks at once and is soon through; where there is
+none, as when a thousand reconnect together, accepting pauses, and the system's
+queue holds the others. Without descriptors or memory accepting pauses too.
 """
 
 from __future__ import annotations
@@ -227,7 +227,8 @@ class Arrivals:
             return
         if not self._short:
             self._short = True
-            logger.error("accepting pauses for %s s, and as long as there is: %s", ACCEPT_PAUSE, error)
+            why = error.strerror or error
+            logger.error("accepting pauses, and is tried again every %g s: %s", ACCEPT_PAUSE, why)
         self._drop_oldest(ACCEPTS_PER_TURN)
         self._pause(_SYSTEM)
         self._environment.loop.call_later(ACCEPT_PAUSE, self._resume, _SYSTEM)

@@ -49,8 +49,9 @@ class ServerOptions(ConnectionOptions):
         connect_rate: connections a second from one address, in bursts of up to as many;
             above it the answer is 429, and above twice as many there is none.
         max_openings: connections that are not open yet, or have an answer and are not
-            gone; above it one that is older than three seconds, or was quiet for a half
-            (with TLS for one), is dropped, and while there is none, accepting pauses.
+            gone. As soon as there are so many, one that is older than three seconds, or was
+            quiet for a half (with TLS for one), is dropped, so that there is room for the
+            next; while there is none, accepting pauses.
         auth_timeout: how long a connection may go without `client.set_authenticated()`;
             then it is closed with 1008. None asks nobody.
         trusted_proxies: addresses and networks of reverse proxies, and "unix" for whoever
