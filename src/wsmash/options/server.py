@@ -66,9 +66,9 @@ class ServerOptions(ConnectionOptions):
         message_rate: messages a second from one connection, in bursts of up to as
             many; above it the connection is closed with 1008.
         origins: more origins to accept than the server's own, or "*" for any.
-        allowed_hosts: what the `Host` header may name; None accepts any.
+        allowed_hosts: what the `Host` header may name, one host at least; None accepts any.
         process_request: called with each `Request`, may answer it with a `Response`.
-        health_path: where `GET` is answered with 200, or None.
+        health_path: where `GET` is answered with 200, or None. It is another than `path`.
         static: a folder of files to serve, or several by their path prefix.
         shutdown_timeout: how long a stop waits for connections and callbacks.
         unix: the path of a Unix socket to listen on in place of host and port.
@@ -115,16 +115,7 @@ class ServerOptions(ConnectionOptions):
                 check_int(name, getattr(self, name), 1)
         for name in ("connect_rate", "message_rate", "auth_timeout"):
             check_seconds(name, getattr(self, name), optional=True)
-        for name in ("path", "health_path"):
-            value = getattr(self, name)
-            if value is None and name == "health_path":
-                continue
-            if isinstance(value, str) and not {"?", "#"}.isdisjoint(value):
-                raise ValueError(f"{name} is a path alone, without a query or a fragment, and is {value!r}")
-            if not isinstance(value, str):
-                raise TypeError(f"{name} must be a str, not {value!r}")
-            if not value.startswith("/"):
-                raise ValueError(f"{name} must start with '/', and is {value!r}")
+        self._check_paths()
         if self.process_request is not None and not callable(self.process_request):
             raise TypeError(f"process_request must be a function, not {self.process_request!r}")
         if self.process_request is not None and not takes_one(self.process_request):
@@ -145,7 +136,23 @@ class ServerOptions(ConnectionOptions):
         check_each("origins", self.origins, is_origin, "such as 'https://example.com', '*' or 'null'")
         if self.allowed_hosts is not None:
             object.__setattr__(self, "allowed_hosts", strings("allowed_hosts", self.allowed_hosts))
+            if not self.allowed_hosts:
+                raise ValueError("allowed_hosts must name a host at least, or no request is let in; None accepts any")
             check_each("allowed_hosts", self.allowed_hosts, is_host, "such as 'example.com' or 'example.com:8080'")
+
+    def _check_paths(self) -> None:
+        for name in ("path", "health_path"):
+            value = getattr(self, name)
+            if value is None and name == "health_path":
+                continue
+            if isinstance(value, str) and not {"?", "#"}.isdisjoint(value):
+                raise ValueError(f"{name} is a path alone, without a query or a fragment, and is {value!r}")
+            if not isinstance(value, str):
+                raise TypeError(f"{name} must be a str, not {value!r}")
+            if not value.startswith("/"):
+                raise ValueError(f"{name} must start with '/', and is {value!r}")
+        if self.path == self.health_path:
+            raise ValueError(f"path and health_path are both {self.path!r}; health_path=None is no health check")
 
     def _check_ssl(self) -> None:
         if isinstance(self.ssl, Certificate):
