@@ -135,6 +135,29 @@ async def test_a_task_group_takes_connect() -> None:
 
 
 @real
+async def test_a_client_that_connects_itself_again_begins_with_an_empty_inbox() -> None:
+    """What its last connection had left unread is gone, where a `close` callback has dialled."""
+    sent: list[wsmash.ServerConnection] = []
+
+    def greet(event: wsmash.ConnectionEvent) -> None:
+        sent.append(event.client)
+        event.client.send(f"first of {len(sent)}")
+        event.client.send(f"second of {len(sent)}")
+
+    async with serving(greet) as url:
+        client = await wsmash.connect(url)
+        again: list[Any] = []
+        client.on("close", lambda _: again.append(client.connect()) if not again else None)
+        assert await client.recv() == "first of 1"
+        sent[0].close()
+        await asyncio.wait_for(client.wait_closed(), 5)
+        await again[0]
+        assert [await client.recv(), await client.recv()] == ["first of 2", "second of 2"]
+        await client.close()
+        await client.wait_closed()
+
+
+@real
 async def test_a_connection_that_is_lost_fires_close_once() -> None:
     """A server that vanishes without a close frame is 1006."""
     listener = socket.create_server(("127.0.0.1", 0))

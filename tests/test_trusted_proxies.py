@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import shutil
 import socket
 import struct
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import wsmash
+from documents import ROOT
 from fixtures.in_loop import in_loop, until
 from fixtures.raw import Answer, ask, get, refusal, serving, upgrade, wire
+from programs import free_port
 from wsmash.server import WebSocketServer
 
 CLIENT = "192.0.2.7"
@@ -127,3 +133,56 @@ async def test_a_proxy_on_a_unix_socket(tmp_path: Any) -> None:
             pass
         await until(lambda: found)
     assert found == [(CLIENT, 0)]
+
+
+# The guide's configurations
+
+GUIDE = (ROOT / "docs" / "guide.md").read_text("utf-8")
+CONFIGURATIONS = dict(re.findall(r"^```(nginx|haproxy)\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize("proxy", ["nginx", "haproxy"])
+def test_a_configuration_sets_each_header(proxy: str) -> None:
+    """One that it left alone would be the client's own."""
+    for header in ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host"):
+        assert len(re.findall(rf"set.header {header} ", CONFIGURATIONS[proxy])) == 1
+
+
+@pytest.mark.skipif(shutil.which("nginx") is None, reason="there is no nginx")
+@in_loop
+async def test_the_configuration_of_nginx(tmp_path: Path) -> None:
+    """With it a WebSocket passes, and the server knows where its client has connected."""
+    options: dict[str, Any] = {"trusted_proxies": ["127.0.0.1"], "allowed_hosts": ["chat.example.com"]}
+    async with serving(path="/feed", **options) as server:
+        urls: list[str] = []
+
+        @server.on("connection")
+        def connected(event: wsmash.ConnectionEvent) -> None:
+            urls.append(event.client.get_url())
+            event.client.on("message", lambda message: event.client.send(message.data))
+
+        port = free_port()
+        location = CONFIGURATIONS["nginx"].replace("127.0.0.1:8080", f"127.0.0.1:{server.port}")
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        paths = "".join(f"{kind}_temp_path {tmp_path};" for kind in kinds)
+        file = tmp_path / "nginx.conf"
+        file.write_text(
+            f"daemon off; master_process off; pid {tmp_path}/pid; error_log stderr; events {{}}\n"
+            f"http {{ access_log off; {paths} server {{ listen 127.0.0.1:{port};\n{location}}} }}\n"
+        )
+        nginx = await asyncio.create_subprocess_exec("nginx", "-p", str(tmp_path), "-c", str(file))
+        try:
+            client = wsmash.create_client(
+                f"ws://127.0.0.1:{port}/feed",
+                proxy=None,
+                headers={"Host": "chat.example.com", "Origin": "http://chat.example.com"},
+                reconnect=wsmash.Reconnect(first_delay=0.1),
+            )
+            await asyncio.wait_for(client.connect(), 10)
+            client.send("hello")
+            assert await client.recv() == "hello"
+            assert urls == ["ws://chat.example.com/feed"]
+            await client.close()
+        finally:
+            nginx.terminate()
+            await nginx.wait()
