@@ -29,7 +29,7 @@ bench: .venv-bench/ready ## the package beside its peers, some 20 minutes; write
 	@sh tools/install_peers.sh npm
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
-attacks: native ## how soon honest peers are answered under attack, some 12 minutes; writes docs/attacks.md; less with ARGS=--help
+attacks: native ## how soon honest peers are answered under attack, some 17 minutes; writes docs/attacks.md; less with ARGS=--help
 	@PYTHONPATH=src:tests $(BIN)/python tests/hostile/under_attack.py $(ARGS)
 
 leaks: native ## the check for leaks, with ROUNDS=100 or more connections of each kind in a batch

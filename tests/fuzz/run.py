@@ -3,7 +3,8 @@
     run.py [--seconds 60] [TARGET...]        each of the targets, for so long
 
 It begins with tests/fuzz/corpus/TARGET. What it has found worth keeping is in
-build/fuzz/TARGET, and is where the next run goes on. An input that shows a fault, or
+build/fuzz/TARGET, and is where the next run goes on; all that it has said is in
+build/fuzz/TARGET.log. An input that shows a fault, or
 that the process dies of, is written to tests/fuzz/regressions, where the ordinary tests
 run it from then on.
 """
@@ -11,6 +12,7 @@ run it from then on.
 from __future__ import annotations
 
 import argparse
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -48,9 +50,11 @@ def main() -> None:
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(NAMES))
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     wanted = parser.parse_args()
-    failed = [name for name in wanted.targets or NAMES if not start(name, wanted.seconds)]
+    targets = wanted.targets or NAMES
+    failed = [name for name in targets if not start(name, wanted.seconds)]
     if failed:
         sys.exit(f"failed: {', '.join(failed)}; the inputs are in {REGRESSIONS.relative_to(ROOT)}")
+    print(f"nothing found in {len(targets)} targets, {wanted.seconds} s each")
 
 
 def start(name: str, seconds: int) -> bool:
@@ -66,8 +70,21 @@ def start(name: str, seconds: int) -> bool:
         f"-max_total_time={seconds}", f"-max_len={LONGEST}", f"-timeout={SLOWEST}", "-print_final_stats=1",
         f"-artifact_prefix={REGRESSIONS}/{name}-",
     ]
-    print(f"== {name}", flush=True)
-    return subprocess.run(command, check=False, cwd=ROOT).returncode == 0
+    log = corpus.with_suffix(".log")
+    print(f"{name:<12}", end="", flush=True)
+    with log.open("wb") as said:
+        ended = subprocess.run(command, check=False, cwd=ROOT, stdout=said, stderr=said)
+    print(told(log.read_text("utf-8", "replace"), ended.returncode), flush=True)
+    return ended.returncode == 0
+
+
+def told(log: str, status: int) -> str:
+    """What a target's log comes to: a line, and the end of the log where something was found."""
+    inputs = re.search(r"^stat::number_of_executed_units:\s*(\d+)", log, re.MULTILINE)
+    count = f"{int(inputs[1]):,} inputs" if inputs else "ended early"
+    if status == 0:
+        return f"{count}, nothing found"
+    return "\n".join([f"{count}, failed with status {status}; its log ends", *log.splitlines()[-40:]])
 
 
 def fuzz(name: str, options: list[str]) -> None:

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from fuzz import heads, whole
-from fuzz.run import CORPUS, NAMES, REGRESSIONS
+from fuzz.run import CORPUS, NAMES, REGRESSIONS, told
 from fuzz.targets import TARGETS, TWINS
 from wsmash.transports import native
 
@@ -68,3 +68,11 @@ def test_what_is_kept() -> None:
     assert {path.name for path in CORPUS.iterdir()} == set(TARGETS)
     assert {path.name.partition("-")[0] for path in REGRESSIONS.iterdir()} <= {*TARGETS, "README.md"}
     assert sum(path.stat().st_size for path in Path(__file__).parent.rglob("*") if path.is_file()) < CORPUS_SIZE
+
+
+def test_what_a_log_comes_to() -> None:
+    """A line for a target without a fault; where there is one, the end of the log too."""
+    log = "#2 INITED\nstat::number_of_executed_units: 12345\nAssertionError: it was this\n"
+    assert told(log, 0) == "12,345 inputs, nothing found"
+    assert told(log, 77).startswith("12,345 inputs, failed with status 77") and "it was this" in told(log, 77)
+    assert told("no such module\n", 1) == "ended early, failed with status 1; its log ends\nno such module"

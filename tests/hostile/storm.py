@@ -88,15 +88,21 @@ class Outcome:
         """The same for a reader."""
         reasons = ", ".join(f"{len(names)} {reason}" for reason, names in self.dropped.items()) or "none"
         came, meant = peak(self.back), peak(self.planned)
-        return (
-            f"{self.clients} clients, no server for {self.outage:.2f} s, {self.attempts} retries, {self.early} early\n"
-            f"back after {min(self.back):.2f} to {max(self.back):.2f} s; in {WINDOW} s came {came} at most, "
-            f"{meant} meant to, "
-            f"and {self.mean(first_delay):.0f} would have, evenly over the {first_delay} s of the first retries, "
-            f"{self.mean(max(self.back)):.0f} over all\n"
-            f"{len(self.accepted)} messages accepted, {len(self.accepted & set(self.arrived))} arrived, "
-            f"{len(self.repeated)} more than once, {len(self.missing)} neither arrived nor reported; dropped: {reasons}"
-        )
+        even = self.mean(first_delay)
+        lines = [
+            ("clients", f"{self.clients}, of whom {len(self.back)} came back"),
+            ("outage", f"{self.outage:.2f} s without a server"),
+            ("retries", f"{self.attempts}, of which {self.early} came before the delay that was announced (0 wanted)"),
+            ("first back", f"{min(self.back, default=0):.2f} s after the server"),
+            ("last back", f"{max(self.back, default=0):.2f} s after the server"),
+            ("most at once", f"{meant} meant to come within {WINDOW} s (at most {2 * even:.0f} wanted,"),
+            ("", f"twice the {even:.0f} of an even spread over the {first_delay:g} s of the first retries)"),
+            ("", f"{came} did come, which may be more on a machine that is busy"),
+            ("messages", f"{len(self.accepted)} sent during the outage, and taken by the offline queues"),
+            ("", f"{len(self.accepted & set(self.arrived))} arrived, {len(self.repeated)} more than once (0 wanted)"),
+            ("", f"{len(self.missing)} neither arrived nor were reported (0 wanted); reported as dropped: {reasons}"),
+        ]
+        return "\n".join(f"{name:<14}{text}" for name, text in lines)
 
 
 def peak(times: list[float]) -> int:

@@ -9,7 +9,7 @@ import pytest
 
 from fixtures.served import ROOT, environment
 from hostile.attacks import ATTACKS
-from hostile.under_attack import PROGRAM
+from hostile.under_attack import HEADER, PROGRAM
 
 MEASURE = PROGRAM.with_name("under_attack.py")
 
@@ -29,6 +29,8 @@ def test_a_quick_round(attack: str, engine: str) -> None:
         command, capture_output=True, text=True, env=environment("auto"), cwd=ROOT, timeout=60, check=False
     )
     assert found.returncode == 0, found.stderr
-    cells = found.stdout.split("|")
+    assert HEADER in found.stdout and "Each ratio is to be below 2, and " in found.stdout
+    (row,) = [each for each in found.stdout.splitlines() if each.startswith(f"| {engine} ")]
+    cells = row.split("|")
     assert cells[1].strip() == engine and cells[4].strip() == attack
     assert all(0 < float(each) < 5000 for each in cells[5:9])
