@@ -80,7 +80,8 @@ def main() -> None:
     port, count, name = sys.argv[1:]
     attack = ATTACKS[name]
     data = attack.data()
-    os.nice(10)
+    # When no honest peer wants the core, and then all of it: a wait for the core is no doing of the server's.
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     print("ready", flush=True)
     sys.stdin.readline()
     selector = selectors.EpollSelector()

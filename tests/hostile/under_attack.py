@@ -4,7 +4,7 @@ For each engine and attack, in rounds: a period without it, one with four attack
 connections, and as a control one in which these attack another server, which shows
 what they cost by the machine that all share. What counts is the median over the
 rounds. The servers have one core to themselves, honest peers and attackers the
-other one, the attackers at a lower priority.
+other one, the attackers when no honest peer wants it.
 """
 
 from __future__ import annotations
@@ -181,8 +181,9 @@ attack another server on the same core. Times are in milliseconds, medians over 
 The undisturbed 99th percentile was between {least:.1f} and {most:.1f} ms. Where these are far apart the machine had
 other work to do, the ratios are its noise above all, and the medians say more.
 
-Servers run on one core, honest peers and attackers on the other one, these with less priority. The attackers send what
-they made before as fast as it is taken, and come again as soon as they are thrown out; see `tests/hostile/attacks.py`.
+Servers run on one core, honest peers on the other one, attackers there when no honest peer wants it. These
+send what they made before as fast as it is taken, and come again as soon as they are thrown out; see
+`tests/hostile/attacks.py`.
 What the control shows, a share of the processor that another process takes, is no fault of the server's.
 
 {header}
