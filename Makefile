@@ -5,8 +5,6 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 WHEEL := .venv-wheel
 ARGS :=
-OVER_SOCKETS := --ignore=tests/runtime/test_engines_agree.py tests/runtime tests/interop tests/transports/test_budget.py \
-	tests/test_[achr]*.py tests/test_budget.py tests/test_downloads.py tests/test_pro*.py tests/test_s*.py tests/test_trusted*.py
 
 .PHONY: help run test matrix bench attacks leaks conformance sanitize fuzz soak storm mutants lint types native wheel packages peers clean
 .DEFAULT_GOAL := help
@@ -18,8 +16,7 @@ run: native ## the chat of examples/chat on http://localhost:8080/
 	@$(BIN)/python examples/chat $(ARGS)
 
 test: lint types native peers ## lint, types and all tests, those over sockets on the portable engine too
-	$(BIN)/python -m pytest $(ARGS)
-	$(if $(ARGS),,WSMASH_ENGINE=portable $(BIN)/python -m pytest --quiet $(OVER_SOCKETS))
+	@sh tools/test.sh $(ARGS)
 
 matrix: $(READY) peers ## the tests on the other Pythons found, without browsers
 	@sh tools/matrix.sh $(ARGS)
