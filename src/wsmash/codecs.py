@@ -1,4 +1,4 @@
-"""JSON: what `send` and `send_json` write, and what `event.json()` reads, by way of msgspec.
+"""JSON: what `send` and `send_json` write, and what `event.json()` reads, by way of msgspec; and MessagePack.
 
 What cannot be written is the caller's fault: TypeError or ValueError. What cannot
 be read is the peer's: InvalidMessage, whose text names the field that is wrong.
@@ -11,9 +11,11 @@ from math import isfinite
 from typing import Any, ClassVar, Protocol, TypeVar, overload
 
 import msgspec
-from msgspec import inspect
+from msgspec import Struct, inspect
 
 from .errors import InvalidMessage
+
+__all__ = ["Message", "Struct", "check_type", "decode_json", "decode_msgpack", "encode_json", "encode_msgpack"]
 
 T = TypeVar("T")
 
@@ -95,6 +97,25 @@ def decode_json(data: str | bytes, type: Any = None) -> Any:  # noqa: A002 - `ev
         raise TypeError(str(error)) from error
 
 
+def encode_msgpack(value: object) -> bytes:
+    """The value as MessagePack."""
+    return _PACKER.encode(value)
+
+
+def decode_msgpack(data: bytes, type: type[T]) -> T:  # noqa: A002 - as `decode_json`
+    """The value of a type that the MessagePack stands for.
+
+    Raises:
+        InvalidMessage: the data is not MessagePack, or not of the type.
+    """
+    try:
+        return msgspec.msgpack.decode(data, type=type)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidMessage(_shown(str(error))) from error
+    except RecursionError as error:
+        raise InvalidMessage("MessagePack is nested too deeply") from error
+
+
 def check_type(kind: Any) -> None:
     """Refuse a type that JSON does not decode to.
 
@@ -152,6 +173,7 @@ def _as_builtin(value: object) -> object:
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_as_builtin)
+_PACKER = msgspec.msgpack.Encoder()
 
 
 def _refuse_non_finite(value: object) -> None:

@@ -166,3 +166,44 @@ class InvalidMessage(WebSocketError, ValueError):
 
 class SlowConsumer(WebSocketError):
     """The peer reads more slowly than is sent to it, and `max_write_buffer`, or a client's offline queue, is full."""
+
+
+class BrokerError(WebSocketError):
+    """What carries topics from node to node, Redis or NATS, does not do what it was asked to."""
+
+
+class BrokerUnavailable(BrokerError):
+    """The broker is away; what was asked of it has certainly not been done."""
+
+
+class OutcomeUnknown(BrokerError, TimeoutError):
+    """A message may have been published, or not: no answer came.
+
+    Publishing it again with the same idempotency key is safe: it is added once.
+
+    Attributes:
+        key: the idempotency key that it was published with, or None.
+    """
+
+    def __init__(self, message: str, key: str | None = None) -> None:
+        super().__init__(message)
+        self.key = key
+
+
+class RequestError(WebSocketError):
+    """The peer has answered a request, a subscription or a publication with an error.
+
+    Attributes:
+        code: what kind of error: one of those of `docs/protocol.md`, or an application's own.
+        message: its text.
+    """
+
+    def __init__(self, code: str, message: str = "") -> None:
+        # Both are the peer's: escaped, so that they cannot forge a line of a log.
+        super().__init__(f"{code!r:.75}: {message!r:.300}" if message else f"{code!r:.75}")
+        self.code = code
+        self.message = message
+
+
+class RequestTimeout(WebSocketError, TimeoutError):
+    """No answer came within the time that was given for it."""
