@@ -225,7 +225,7 @@ cdef class Input(Output):
                 self._answers_later = inbox != <PyObject *>None
                 if (
                     slot_of(connection, shortcuts.life) == shortcuts.open
-                    and slot_of(connection, shortcuts.bucket) == <PyObject *>None
+                    and slot_of(connection, shortcuts.gate) == <PyObject *>None
                 ):
                     if inbox != <PyObject *>None:
                         self.leave_context()  # the task that is filled goes on in its own

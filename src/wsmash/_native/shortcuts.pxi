@@ -49,7 +49,7 @@ cdef class Shortcuts:
     cdef object must_run
     cdef object cancelled
     cdef object is_plain
-    cdef Py_ssize_t channel, life, inbox, bucket, message, context, congested, pauses
+    cdef Py_ssize_t channel, life, inbox, gate, message, context, congested, pauses
     cdef Py_ssize_t queue, parked, last
     cdef type inbox_type
     cdef PyObject *zero
@@ -71,7 +71,7 @@ cdef class Shortcuts:
         self.channel = _offset(connection, "_channel")
         self.life = _offset(connection, "_life")
         self.inbox = _offset(connection, "_inbox")
-        self.bucket = _offset(connection, "_bucket")
+        self.gate = _offset(connection, "_gate")
         self.message = _offset(connection, "_on_message")
         self.context = _offset(connection, "_context")
         self.congested = _offset(connection, "_congested")
@@ -98,7 +98,7 @@ def take_shortcuts(**what):
     """Say what a simple case looks like.
 
     Args:
-        connection: the class with the slots `_channel`, `_life`, `_inbox`, `_bucket`,
+        connection: the class with the slots `_channel`, `_life`, `_inbox`, `_gate`,
             `_on_message`, `_context`, `_congested` and `_pauses`.
         event: the class of a message's event, with the slots `client`, `data` and `_json`.
         inbox: the class of an inbox, with the slots `queue`, `_parked` and `last`.

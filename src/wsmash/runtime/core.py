@@ -22,7 +22,7 @@ from .delivery import deliver
 from .emitter import Emitter, Stored
 from .events import ErrorEvent
 from .inbox import Inbox
-from .limits import TokenBucket
+from .limits import Gate
 from .outbox import Outbox
 from .owner import Owner
 from .pings import Pings
@@ -40,12 +40,12 @@ class Core(Emitter):
     """What the other parts share."""
 
     __slots__ = (
-        "_bucket",
         "_channel",
         "_closed",
         "_closing",
         "_congested",
         "_context",
+        "_gate",
         "_id",
         "_inbox",
         "_latency",
@@ -93,7 +93,7 @@ class Core(Emitter):
         self._congested = False  # the peer does not keep up
         self._outbox: Outbox | None = None
         self._pings: Pings | None = None
-        self._bucket: TokenBucket | None = None
+        self._gate: Gate | None = None  # sees each message before it is delivered
         self._pauses = 0
         self._pinged_at = 0.0
         self._resumed_at = 0.0

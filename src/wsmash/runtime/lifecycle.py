@@ -19,7 +19,7 @@ from .emitter import Callback, Emitter, as_tuple, must_run
 from .ending import Ending
 from .events import MessageEvent, OpenEvent, make_event
 from .inbox import Inbox
-from .limits import TokenBucket
+from .limits import RateLimit
 from .owner import AGES
 
 Stage = tuple[Emitter, str, Callable[[Any], Any], Failed]
@@ -42,7 +42,7 @@ class Lifecycle(Ending):
         wheel = owner.environment.wheel
         self._pinged_at = now = wheel.clock()
         if owner.message_rate is not None:
-            self._bucket = TokenBucket(owner.message_rate, now)
+            self._gate = RateLimit(owner.message_rate, now)
         # Standing in the wheel is also what keeps a connection alive that nobody else holds.
         wheel.ask(self, now + owner.first_look)
 
@@ -86,9 +86,7 @@ class Lifecycle(Ending):
         """A message came."""
         if self._life is not Life.OPEN:
             return  # after our close frame messages are discarded
-        if self._bucket is not None and not self._bucket.take(self._owner.environment.wheel.clock()):
-            self._owner.counters.closed_rate += 1
-            self._fail(CloseCode.POLICY_VIOLATION, "too many messages in a second", None)
+        if self._gate is not None and self._gate.take(self._me, data):
             return
         inbox = self._inbox
         if inbox is not None:

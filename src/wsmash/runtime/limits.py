@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+from ..constants import CloseCode
+
+if TYPE_CHECKING:
+    from .connection import WebSocketConnection
 
 MAX_NAMES = 8192
 """A table of rates keeps twice as many names at most, half a KiB each."""
@@ -25,6 +31,30 @@ class TokenBucket:
         if self._left < 1:
             return False
         self._left -= 1
+        return True
+
+
+class Gate(Protocol):
+    """What sees each message of a connection before it is delivered; most connections have none."""
+
+    def take(self, connection: WebSocketConnection, data: str | bytes) -> bool:
+        """Whether the message was taken: it is not delivered then."""
+
+
+class RateLimit:
+    """Fails a connection that brings more than `message_rate` messages a second."""
+
+    __slots__ = ("_bucket",)
+
+    def __init__(self, rate: float, now: float) -> None:
+        self._bucket = TokenBucket(rate, now)
+
+    def take(self, connection: WebSocketConnection, data: str | bytes) -> bool:
+        """Take what is too much."""
+        if self._bucket.take(connection._owner.environment.wheel.clock()):
+            return False
+        connection._owner.counters.closed_rate += 1
+        connection._fail(CloseCode.POLICY_VIOLATION, "too many messages in a second", None)
         return True
 
 
