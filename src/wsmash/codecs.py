@@ -11,11 +11,15 @@ from math import isfinite
 from typing import Any, ClassVar, Protocol, TypeVar, overload
 
 import msgspec
-from msgspec import Struct, inspect
+from msgspec import UNSET, Raw, Struct, UnsetType, inspect
+from msgspec import Meta as Bounds
 
 from .errors import InvalidMessage
 
-__all__ = ["Message", "Struct", "check_type", "decode_json", "decode_msgpack", "encode_json", "encode_msgpack"]
+__all__ = [
+    "UNSET", "Bounds", "Message", "Raw", "Struct", "UnsetType", "check_type", "decode_json", "decode_msgpack",
+    "encode_json", "encode_msgpack", "write_json",
+]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -61,6 +65,11 @@ def encode_json(value: object) -> str:
     if b"null" in encoded or b'nan":' in encoded or b'inf":' in encoded:
         _refuse_non_finite(value)
     return encoded.decode()
+
+
+def write_json(value: object) -> bytes:
+    """The value as JSON in UTF-8, for what is known to have a form in it: a Struct of ours, text that was UTF-8."""
+    return _ENCODER.encode(value)
 
 
 @overload

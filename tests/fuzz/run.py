@@ -30,7 +30,8 @@ SLOWEST = 20
 
 TRACED = [
     "fixtures", "wsmash.addresses", "wsmash.auth", "wsmash.codecs", "wsmash.grammar", "wsmash.reception",
-    "wsmash.routing", "wsmash.runtime", "wsmash.sansio", "wsmash.transports", "wsmash.urls",
+    "wsmash.routing", "wsmash.runtime", "wsmash.sansio", "wsmash.session", "wsmash.topics", "wsmash.transports",
+    "wsmash.urls",
 ]  # fmt: skip
 """Whose branches guide the fuzzer."""
 
@@ -40,7 +41,7 @@ INSIDE = "--inside"
 NAMES = (
     "receiver", "sender", "engine", "frames", "inflate", "deflate",
     "request", "response", "extensions", "tokens", "retry", "origin", "forwarded", "redirect", "credentials",
-    "url", "json", "server",
+    "url", "json", "envelope", "server",
 )  # fmt: skip
 """Written here too, since the targets are imported by the process that traces them."""
 

@@ -13,7 +13,7 @@ from fixtures.codec import CODECS, Codec
 from fixtures.driver import DRIVERS
 from fixtures.driver_schedules import schedule
 from fixtures.schedules import from_bytes, reading, writing
-from fuzz import fields, heads, streams, texts, trust, whole
+from fuzz import envelopes, fields, heads, streams, texts, trust, whole
 
 
 def receiver(data: bytes) -> str:
@@ -55,5 +55,6 @@ TARGETS: dict[str, Callable[[bytes], str]] = TWINS | {
     "credentials": trust.credentials,
     "url": texts.url,
     "json": texts.as_json,
+    "envelope": envelopes.envelope,
     "server": whole.server,
 }
