@@ -261,6 +261,8 @@ def test_wrong_for_both(
         ({"process_request": wsmash.bearer_auth}, TypeError, "call it"),
         ({"static": 5}, TypeError, "a folder"),
         ({"sock": 5}, TypeError, "a socket"),
+        ({"sock": [5]}, TypeError, "a socket"),
+        ({"sock": []}, ValueError, "a socket at least"),
         ({"reuse_port": "yes"}, TypeError, "True or False"),
         ({"backlog": 0}, ValueError, "at least 1"),
         ({"ssl": contexts().client}, ValueError, "PROTOCOL_TLS_CLIENT"),

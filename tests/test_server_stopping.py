@@ -10,7 +10,7 @@ import pytest
 import wsmash
 from fixtures.clock import real, turns
 from fixtures.live import errors, make_server, url_of
-from fixtures.raw import ask, get
+from fixtures.raw import ask, get, upgrade
 from wsmash.constants import State
 from wsmash.errors import ConnectionClosed, InvalidState
 
@@ -46,6 +46,27 @@ async def test_stop_acts_at_the_call_and_may_be_awaited_by_many() -> None:
     stopping = server.stop()
     assert not server.is_started()
     await asyncio.gather(stopping, server.stop(), waiting)
+
+
+@real
+async def test_making_way_refuses_nobody_and_closes_with_1012() -> None:
+    """Who has connected already is let in, and then told to connect again, as all others are."""
+    server = make_server()
+    await server.start()
+    early = await wsmash.connect(url_of(server))
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    while server.counters.accepted < 2:
+        await turns(1)
+    stopping = server._make_way()
+    writer.write(upgrade())
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+    head, length, high, low = await reader.readexactly(4)
+    assert (head, length > 2, high << 8 | low) == (0x88, True, 1012)
+    with pytest.raises(ConnectionClosed) as raised:
+        await early.recv()
+    assert raised.value.code == 1012
+    writer.close()
+    await stopping
 
 
 @real

@@ -139,6 +139,20 @@ async def test_inherited_socket() -> None:
     assert sock.fileno() == -1, "the server has taken it over"
 
 
+@in_loop
+async def test_several_inherited_sockets() -> None:
+    """All of them are listened on; `port` is the first one's."""
+    socks = [socket.socket() for _ in range(2)]
+    for sock in socks:
+        sock.bind(("127.0.0.1", 0))
+    ports = [sock.getsockname()[1] for sock in socks]
+    async with wsmash.create_server(sock=socks) as server:
+        assert server.port == ports[0]
+        for port in ports:
+            await talk(server, f"ws://127.0.0.1:{port}")
+    assert [sock.fileno() for sock in socks] == [-1, -1]
+
+
 # Unix sockets
 
 

@@ -81,4 +81,4 @@ def as_request(head: bytes, caller: Caller, params: Mapping[str, str] = NO_PARAM
 
 
 def _listens_on_unix(options: ServerOptions) -> bool:
-    return options.unix is not None or (options.sock is not None and options.sock.family == AF_UNIX)
+    return options.unix is not None or any(sock.family == AF_UNIX for sock in options.sockets)

@@ -163,14 +163,14 @@ class Connections:
             if not self._of_address[host]:
                 del self._of_address[host]
 
-    async def close(self) -> None:
-        """Close all of them with 1001, some at a time."""
+    async def close(self, code: CloseCode, reason: str) -> None:
+        """Close all of them, some at a time."""
         waiting = list(self._alive.values())
         for start in range(0, len(waiting), CLOSE_BATCH):
             if start:
                 await asyncio.sleep(CLOSE_PAUSE)
             for connection in waiting[start : start + CLOSE_BATCH]:
-                connection.close(CloseCode.GOING_AWAY, "the server is stopping")
+                connection.close(code, reason)
 
     def abort(self) -> None:
         """Drop all of them as they are."""

@@ -27,12 +27,7 @@ async def open_sockets(options: ServerOptions) -> list[socket.socket]:
     Raises:
         OSError: nothing could be bound, or a port is in use.
     """
-    if options.sock is not None:
-        sockets = [options.sock]
-    elif options.unix is not None:
-        sockets = [_bind_unix(os.fspath(options.unix))]
-    else:
-        sockets = await _bind_hosts(options)
+    sockets = await bind_sockets(options)
     try:
         for sock in sockets:
             sock.listen(options.backlog)
@@ -41,6 +36,19 @@ async def open_sockets(options: ServerOptions) -> list[socket.socket]:
         close_all(sockets)
         raise
     return sockets
+
+
+async def bind_sockets(options: ServerOptions) -> list[socket.socket]:
+    """The same, bound alone: nobody can connect to them yet.
+
+    Raises:
+        OSError: nothing could be bound, or a port is in use.
+    """
+    if options.sockets:
+        return list(options.sockets)
+    if options.unix is not None:
+        return [_bind_unix(os.fspath(options.unix))]
+    return await _bind_hosts(options)
 
 
 def close_all(sockets: Sequence[socket.socket]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, overload
 
@@ -160,6 +161,17 @@ class WebSocketServer(Emitter):
         """The options; their `repr` hides secrets."""
         return self._options
 
+    def _change_options(self, **changes: Any) -> None:
+        """Take others in place of some of them, as a command line and the parent of workers have it; before `start`.
+
+        Raises:
+            ValueError, TypeError: one is not what it may be.
+            InvalidState: the server has been started.
+        """
+        if self._life is not ServerLife.NEW:
+            raise InvalidState("options are changed before the server starts")
+        self._options = replace(self._options, **changes)
+
     @property
     def port(self) -> int:
         """The port listened on, or the one asked for while there is none; 0 for a Unix socket."""
@@ -279,6 +291,13 @@ class WebSocketServer(Emitter):
         Returns:
             An awaitable that ends after the `close` callbacks were called.
         """
+        return self._end(succeeded=False)
+
+    def _make_way(self) -> Action[None]:
+        """The same where another process goes on with the sockets: nobody is refused, and connections get 1012."""
+        return self._end(succeeded=True)
+
+    def _end(self, *, succeeded: bool) -> Action[None]:
         serving = self._serving
         if self._life in (ServerLife.NEW, ServerLife.STOPPED) or serving is None:
             return DONE
@@ -290,6 +309,7 @@ class WebSocketServer(Emitter):
             if self._starting is not None and not self._starting.future.done():
                 self._starting.future.set_exception(InvalidState("the server was stopped while it started"))
             self._signal(ServerSignal.STOP)
+            serving.succeeded = succeeded
             serving.refuse()
             self._stopping = Pending(serving.environment.run(self._stop(serving)))
         return self._stopping

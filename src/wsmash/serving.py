@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import Context
@@ -13,6 +14,7 @@ from .arrivals import Arrivals
 from .budget import Budget
 from .certificates import Certificate
 from .connections import Connections
+from .constants import CloseCode
 from .endpoint import Endpoint, ServerConnection
 from .listening import close_all, is_loopback_only, open_sockets, remove_unix
 from .options import ServerOptions
@@ -25,6 +27,9 @@ logger = logging.getLogger("wsmash")
 
 LAST_REQUESTS = 1.0
 """Seconds in which clients that had connected when a stop began may say what they want; the answer is 503."""
+
+LAST_OPENINGS = 2.0
+"""Seconds in which clients are let in that had connected when a server began to make way for another."""
 
 LAST_CALLBACKS = 1.0
 """Seconds in which callbacks that were cancelled must have ended."""
@@ -45,6 +50,8 @@ class Serving:
     Attributes:
         connections: the open ones, and those that close.
         port: the one listened on, None while there is none, 0 for a Unix socket.
+        succeeded: whether another process has these sockets too and goes on with them: a stop then refuses
+            nobody, and closes with 1012, after which clients are to connect again.
     """
 
     def __init__(
@@ -60,6 +67,7 @@ class Serving:
     ) -> None:
         self.environment = environment
         self.port: int | None = None
+        self.succeeded = False
         self.connections = Connections(
             environment, options, counters, context, failed=failed, changed=self._check_gone
         )
@@ -73,6 +81,7 @@ class Serving:
         self._watching: asyncio.Task[None] | None = None  # a certificate's files
         self._stoppers: set[asyncio.Task[Any]] = set()  # callbacks that stop the server: it does not wait for them
         self._another: asyncio.Future[None] | None = None  # one more of them
+        self._opened: asyncio.Future[None] | None = None  # of one that waits for those that are to be let in
         self._gone: asyncio.Future[None] | None = None  # of a stop that waits for the last connection
 
     # -- starting
@@ -113,18 +122,21 @@ class Serving:
     # -- stopping
 
     def refuse(self) -> None:
-        """Accept no more; who has connected and said nothing yet has a moment to do so, and gets a 503."""
+        """Accept no more; who has connected and said nothing yet has a moment to do so, and gets a 503.
+
+        A server that is `succeeded` lets them in.
+        """
         if self._watching is not None:
             self._watching.cancel()
         if self._reception is not None:
-            self._reception.closed = True
+            self._reception.closed = not self.succeeded
             if self._reception.budget is not None:
                 self._reception.budget.stop()
         if self._arrivals is not None:
             self._arrivals.close(LAST_REQUESTS)
 
     async def close(self) -> None:
-        """Close every connection with 1001, wait for it and for callbacks; abort what is left at `shutdown_timeout`."""
+        """Close every connection, wait for it and for callbacks; abort what is left at `shutdown_timeout`."""
         try:
             async with asyncio.timeout(self._options.shutdown_timeout):
                 await self._close_all()
@@ -140,18 +152,32 @@ class Serving:
         self._stoppers.clear()
 
     async def _close_all(self) -> None:
+        if self.succeeded:
+            await self._openings_done()
+            await self.connections.close(CloseCode.SERVICE_RESTART, "the server is being restarted")
+        else:
+            await self.connections.close(CloseCode.GOING_AWAY, "the server is stopping")
         self._gone = asyncio.get_running_loop().create_future()
-        await self.connections.close()
         self._check_gone()
         await self._gone
 
+    async def _openings_done(self) -> None:
+        """Wait until those that are no connections yet are, or gone; from then on they are refused."""
+        self._opened = self.environment.loop.create_future()
+        self._check_gone()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_OPENINGS):
+                await self._opened
+        if self._reception is not None:
+            self._reception.closed = True
+
     def _check_gone(self) -> None:
         """Tell a stop that waits for the last connection and the last request."""
-        if self._gone is None or self._gone.done():
-            return
         openings = 0 if self._arrivals is None else self._arrivals.awaited
+        if not openings:
+            _settle(self._opened)
         if not (self.connections or openings):
-            self._gone.set_result(None)
+            _settle(self._gone)
 
     def abort(self) -> None:
         """Drop every connection as it is, and cancel the callbacks that run, but for those that stop the server."""
@@ -191,3 +217,8 @@ class Serving:
 
     def __repr__(self) -> str:
         return f"<WebSocketServer STOPPING port={self.port} clients={len(self.connections)}>"
+
+
+def _settle(future: asyncio.Future[None] | None) -> None:
+    if future is not None and not future.done():
+        future.set_result(None)

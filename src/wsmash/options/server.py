@@ -72,7 +72,7 @@ class ServerOptions(ConnectionOptions):
         static: a folder of files to serve, or several by their path prefix.
         shutdown_timeout: how long a stop waits for connections and callbacks.
         unix: the path of a Unix socket to listen on in place of host and port.
-        sock: a listening socket to use in place of host and port.
+        sock: a bound socket to use in place of host and port, or several.
         reuse_port: whether other processes may listen on the same port too.
         backlog: connections that the system keeps waiting to be accepted.
     """
@@ -97,7 +97,7 @@ class ServerOptions(ConnectionOptions):
     static: str | PathLike[str] | Mapping[str, str | PathLike[str]] | None = None
     shutdown_timeout: float = 30
     unix: str | PathLike[str] | None = None
-    sock: socket | None = None
+    sock: socket | Sequence[socket] | None = None
     reuse_port: bool = False
     backlog: int = 1024
 
@@ -123,7 +123,7 @@ class ServerOptions(ConnectionOptions):
         if self.host is not None and not strings("host", self.host):
             raise ValueError("host must name an address at least; None is every interface")
         check_type("unix", self.unix, (str, PathLike, NoneType), "a path or None")
-        check_type("sock", self.sock, (socket, NoneType), "a socket or None")
+        self._check_sock()
         if self.unix is not None and self.sock is not None:
             raise ValueError("unix and sock are two places to listen: give one of them")
         check_type("static", self.static, (str, PathLike, Mapping, NoneType), "a folder, folders by prefix or None")
@@ -139,6 +139,16 @@ class ServerOptions(ConnectionOptions):
             if not self.allowed_hosts:
                 raise ValueError("allowed_hosts must name a host at least, or no request is let in; None accepts any")
             check_each("allowed_hosts", self.allowed_hosts, is_host, "such as 'example.com' or 'example.com:8080'")
+
+    def _check_sock(self) -> None:
+        if self.sock is None or isinstance(self.sock, socket):
+            return
+        check_type("sock", self.sock, (Sequence,), "a socket, several or None")
+        object.__setattr__(self, "sock", tuple(self.sock))
+        for each in self.sock:
+            check_type("sock", each, (socket,), "a socket, several or None")
+        if not self.sock:
+            raise ValueError("sock must hold a socket at least; None listens on host and port")
 
     def _check_paths(self) -> None:
         for name in ("path", "health_path"):
@@ -166,3 +176,10 @@ class ServerOptions(ConnectionOptions):
     def tls_context(self) -> tls.SSLContext | None:
         """What the next connection is secured with."""
         return self.ssl.context if isinstance(self.ssl, Certificate) else self.ssl
+
+    @property
+    def sockets(self) -> tuple[socket, ...]:
+        """What `sock` gives, in any of its forms."""
+        if self.sock is None:
+            return ()
+        return (self.sock,) if isinstance(self.sock, socket) else tuple(self.sock)
