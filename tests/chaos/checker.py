@@ -76,6 +76,8 @@ class Subscriber:
         match line:
             case Seen() if self._plain is not None:
                 self._plain.seen(line)
+            case Seen(epoch=None):
+                self._following(line.topic).local(line.message)
             case Seen() | Subscribed():
                 self._following(line.topic).take(line)
             case Gap():

@@ -28,7 +28,8 @@ class Following:
         self._epoch: str | None = None
         self._offset = 0
         self._free = False  # nobody knows what comes next
-        self._former: set[str] = set()
+        self._reached: dict[str, int] = {}  # in epochs that it has left
+        self._local: set[str] = set()
 
     def take(self, line: Subscribed | Seen) -> None:
         """A confirmation or a message."""
@@ -38,14 +39,21 @@ class Following:
             assert line.epoch is not None and line.offset is not None
             self._seen(line.epoch, line.offset, line.message)
 
+    def local(self, message: str) -> None:
+        """A message without a position, which the publisher's node has delivered while the broker was away."""
+        known = self._truth.publications.get(message)
+        if message in self._local:
+            self._violations.add("duplicate", f"{self._who}: {message}, without a position, came twice")
+        elif known is not None and not known.local and known.acknowledged is not None:
+            self._violations.add("no position", f"{self._who}: {message} came without the one that it has")
+        self._local.add(message)
+
     def gap(self, epoch: str, offset: int) -> int:
         """All up to here may be missing; returns how many messages are known to be, within one epoch."""
         hidden = 0
         if epoch == self._epoch:
-            if offset < self._offset:
-                self._violations.add("order", f"{self._who}: a gap leads back from {self._offset} to {offset}")
             hidden = len(self._truth.between(self._topic, epoch, self._offset, offset + 1))
-        self._move(epoch, offset)
+        self._move(epoch, offset, "a gap")
         return hidden
 
     def forget(self) -> None:
@@ -66,24 +74,20 @@ class Following:
             )
 
     def _subscribed(self, line: Subscribed) -> None:
-        if not line.recovered:
-            if line.epoch == self._epoch and line.offset < self._offset:
-                text = f"{self._who}: it was at {self._offset}, and is subscribed from {line.offset} on"
-                self._violations.add("order", text)
-            self._move(line.epoch, line.offset)
-        elif line.epoch != self._epoch:
-            self._violations.add("epoch", f"{self._who}: recovered in {line.epoch:.8}, where it never was")
-            self._move(line.epoch, line.offset)
+        if line.recovered and line.epoch != self._epoch:
+            self._violations.add("epoch", f"{self._who}: recovered in {line.epoch:.8}, where it was not")
+        if not line.recovered or line.epoch != self._epoch:
+            self._move(line.epoch, line.offset, "a subscription")
 
     def _seen(self, epoch: str, offset: int, message: str) -> None:
         if self._epoch is None:
-            self._move(epoch, offset)
+            self._epoch, self._offset = epoch, offset
             return
         if epoch != self._epoch:
             if self._has_history and not self._free:
                 text = f"{self._who}: from {self._epoch:.8} to {epoch:.8}, and no gap told of it"
                 self._violations.add("epoch", text)
-            self._move(epoch, offset)
+            self._move(epoch, offset, "a message")
             return
         if offset == self._offset:
             self._violations.add("duplicate", f"{self._who}: {message} at {offset} came twice")
@@ -103,12 +107,13 @@ class Following:
             text = f"{self._who}: {missing} between {self._offset} and {offset} in {epoch:.8} never came ({names})"
             self._violations.add("lost", text, missing)
 
-    def _move(self, epoch: str, offset: int) -> None:
-        if epoch != self._epoch:
-            if epoch in self._former:
-                self._violations.add("epoch", f"{self._who}: back to {epoch:.8}, which it had left")
-            if self._epoch is not None:
-                self._former.add(self._epoch)
+    def _move(self, epoch: str, offset: int, what: str) -> None:
+        """Go on from there. An epoch may come again, as while two brokers are used, but no offset in it."""
+        if self._epoch is not None:
+            self._reached[self._epoch] = self._offset
+        reached = self._reached.get(epoch, 0)
+        if offset < reached:
+            self._violations.add("order", f"{self._who}: {what} leads back from {reached} to {offset} in {epoch:.8}")
         self._epoch, self._offset, self._free = epoch, offset, False
 
 

@@ -167,11 +167,14 @@ class Log:
     Args:
         folder: of all of them.
         program: its name.
+
+    Attributes:
+        run: how often it was started before.
     """
 
     def __init__(self, folder: Path, program: str) -> None:
-        run = sum(1 for _ in folder.glob(f"{program}.*.jsonl"))
-        path = folder / f"{program}.{run:03}.jsonl"
+        self.run = sum(1 for _ in folder.glob(f"{program}.*.jsonl"))
+        path = folder / f"{program}.{self.run:03}.jsonl"
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
         self._encoder = msgspec.json.Encoder()
         self.write(Began(now()))

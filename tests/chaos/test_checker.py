@@ -201,12 +201,19 @@ def test_phantoms() -> None:
 
 
 def test_an_epoch_that_changes_in_silence() -> None:
-    """A gap tells of a new epoch; and one that was left never comes back."""
+    """A gap tells of a new epoch."""
     publisher = [*published(1), *publish(2, 2, Stored(3, "p:2", B, 2)), *last(3, B)]
     run = [opened(), subscribed(), *seen(1), *seen(2, epoch=B), seen_last(3, B)]
     assert judge(publisher, run).violations == {"epoch": 1}
-    back = [opened(), subscribed(), *seen(1), subscribed(1, B), *seen(2, epoch=B), subscribed(0, A), subscribed(2, B)]
-    assert judge(publisher, [*back, seen_last(3, B)]).violations == {"epoch": 2}
+
+
+def test_an_epoch_that_comes_again() -> None:
+    """While two brokers are used, an epoch may be left and come again: but never an offset in it."""
+    publisher = [*published(1, 2), *last(3)]
+    away = [opened(), subscribed(), *seen(1), Gap(60, "s", "h", B, 7, "epoch")]
+    assert not judge(publisher, [*away, Gap(61, "s", "h", A, 1, "epoch"), *seen(2), seen_last(3)]).violations
+    report = judge(publisher, [*away, subscribed(0), *seen(1, 2), seen_last(3)])
+    assert report.violations == {"order": 1}
 
 
 def test_recovered_elsewhere() -> None:
@@ -306,6 +313,12 @@ def test_without_a_history() -> None:
     ]
     followed = [Opened(0, "s", False, ["h"]), subscribed(0), Subscribed(0, "s", "free", A, 0, False)]
     assert not judge(publisher, [*followed, *seen(3, topic="free"), seen_last(1)], contiguous=False).violations
+    local: list[Line] = [Seen(50, "s", "free", None, None, "p:2")]
+    assert not judge(publisher, [*followed, *local, seen_last(1)], contiguous=False).violations
+    twice = judge(publisher, [*followed, *local, *local, seen_last(1)], contiguous=False)
+    assert twice.violations == {"duplicate": 1}
+    bare: list[Line] = [Seen(50, "s", "free", None, None, "p:1")]
+    assert judge(publisher, [*followed, *bare, seen_last(1)], contiguous=False).violations == {"no position": 1}
     wrong = [*followed, *seen(3, 1, topic="free"), seen_last(1)]
     assert judge(publisher, wrong, contiguous=False).violations == {"order": 1}
 
