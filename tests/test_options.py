@@ -71,6 +71,11 @@ SERVER = COMMON | {
     "message_rate": None,
     "origins": (),
     "allowed_hosts": None,
+    "broker": "memory",
+    "namespace": "wsmash",
+    "authorize": None,
+    "max_topics_per_connection": 128,
+    "subscribe_rate": 100,
     "process_request": None,
     "health_path": "/healthz",
     "static": None,
@@ -150,7 +155,9 @@ def test_an_option_of_the_other_side_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("make", MAKERS)
-@pytest.mark.parametrize("name", [*SECONDS, "shutdown_timeout", "message_rate", "connect_rate", "auth_timeout"])
+@pytest.mark.parametrize(
+    "name", [*SECONDS, "shutdown_timeout", "message_rate", "connect_rate", "auth_timeout", "subscribe_rate"]
+)
 @pytest.mark.parametrize(
     ("value", "error"),
     [(0, ValueError), (-1, ValueError), (float("nan"), ValueError), (float("inf"), ValueError), ("5", TypeError),
@@ -255,6 +262,15 @@ def test_wrong_for_both(
         ({"allowed_hosts": 5}, TypeError, "5"),
         ({"allowed_hosts": []}, ValueError, "None accepts any"),
         ({"allowed_hosts": ["https://example.com"]}, ValueError, "'https://example.com'"),
+        ({"broker": 5}, TypeError, "a str or a Broker, not 5"),
+        ({"broker": "kafka://user:secret@localhost"}, ValueError, "'redis://...'"),
+        ({"broker": "redis"}, ValueError, "'nats://...'"),
+        ({"namespace": 5}, TypeError, "5"),
+        ({"namespace": "a.b"}, ValueError, "'a.b'"),
+        ({"namespace": "a" * 65}, ValueError, "1 to 64 letters"),
+        ({"authorize": "f"}, TypeError, "'f'"),
+        ({"authorize": lambda: None}, TypeError, "the TopicRequest"),
+        ({"max_topics_per_connection": 0}, ValueError, "at least 1"),
         ({"process_request": "f"}, TypeError, "'f'"),
         ({"process_request": lambda: None}, TypeError, "the request"),
         ({"process_request": wsmash.basic_auth}, TypeError, "call it"),
@@ -430,6 +446,8 @@ def test_repr_hides_secrets() -> None:
     shown = repr(server(ssl=contexts().server, port=1234))
     assert "SSLContext" not in shown and "port=1234" in shown
     assert "***" not in repr(client())
+    shared = repr(server(broker="redis://user:hunter2@localhost/0?password=hunter3"))
+    assert "hunter" not in shared and "broker='redis://***@localhost/0?***'" in shared
 
 
 @pytest.mark.case(106)

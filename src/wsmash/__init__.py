@@ -7,6 +7,8 @@ from .client import Connecting, WebSocketClient, connect, create_client
 from .constants import CLOSE_CODES, STATES, CloseCode, State
 from .endpoint import ConnectionEvent, Endpoint, ServerConnection
 from .errors import (
+    BrokerError,
+    BrokerUnavailable,
     ConnectError,
     ConnectionClosed,
     HandshakeError,
@@ -15,12 +17,16 @@ from .errors import (
     InvalidURL,
     MessageTooBig,
     OpenTimeout,
+    OutcomeUnknown,
     ProtocolError,
     ProxyError,
+    RequestError,
+    RequestTimeout,
     SlowConsumer,
     WebSocketError,
 )
 from .options import ClientOptions, Deflate, OfflineQueue, Outage, Reconnect, ReconnectPolicy, ServerOptions
+from .publishing import GapEvent, ServerEvent
 from .run import run
 from .runtime.connection import WebSocketConnection
 from .runtime.counters import ServerCounters
@@ -28,13 +34,21 @@ from .runtime.events import CloseEvent, DroppedEvent, ErrorEvent, MessageEvent, 
 from .runtime.owner import Counters
 from .sansio.head import Request, Response
 from .sansio.headers import Headers
-from .server import ServerEvent, WebSocketServer, create_server
+from .server import WebSocketServer, create_server
+from .topics.access import TopicRequest
+from .topics.brokers.base import Broker
+from .topics.policy import TopicPolicy
+from .topics.position import Position
+from .topics.subscriber import Subscribed
 from .transports.choice import Engine, engine
 from .urls import http_to_ws_url, is_valid_url
 
 __all__ = [
     "CLOSE_CODES",
     "STATES",
+    "Broker",
+    "BrokerError",
+    "BrokerUnavailable",
     "Certificate",
     "ClientOptions",
     "CloseCode",
@@ -49,6 +63,7 @@ __all__ = [
     "Endpoint",
     "Engine",
     "ErrorEvent",
+    "GapEvent",
     "HandshakeError",
     "Headers",
     "InvalidMessage",
@@ -60,12 +75,16 @@ __all__ = [
     "OpenEvent",
     "OpenTimeout",
     "Outage",
+    "OutcomeUnknown",
+    "Position",
     "ProtocolError",
     "ProxyError",
     "Reconnect",
     "ReconnectPolicy",
     "ReconnectingEvent",
     "Request",
+    "RequestError",
+    "RequestTimeout",
     "Response",
     "ServerConnection",
     "ServerCounters",
@@ -73,6 +92,9 @@ __all__ = [
     "ServerOptions",
     "SlowConsumer",
     "State",
+    "Subscribed",
+    "TopicPolicy",
+    "TopicRequest",
     "WebSocketClient",
     "WebSocketConnection",
     "WebSocketError",

@@ -12,7 +12,7 @@ from typing import Any
 from .addresses import counted_as
 from .callers import Callers
 from .constants import CloseCode, Role
-from .endpoint import Audience, ConnectionEvent, Endpoint, EndpointOwner, ServerConnection
+from .endpoint import ConnectionEvent, Endpoint, EndpointOwner, ServerConnection
 from .options import ServerOptions
 from .runtime.counters import ServerCounters
 from .runtime.environment import Environment
@@ -22,6 +22,8 @@ from .sansio.handshake import negotiate
 from .sansio.head import RemoteAddress
 from .sansio.http1 import ParsedHead, encode_upgrade
 from .sansio.receiver import Compression
+from .topics.audience import Audience
+from .topics.hub import Hub
 from .transports.base import Channel
 
 CLOSE_BATCH = 256
@@ -59,7 +61,7 @@ class Connections:
         failed: Callable[[ServerConnection, BaseException], None],
         changed: Callable[[], None],
     ) -> None:
-        self.everyone = Audience(environment)
+        self.everyone = Audience[ServerConnection](environment)
         self.reports = Reports(environment.wheel)
         self.tasks: set[asyncio.Task[Any]] = set()
         self._environment = environment
@@ -91,8 +93,8 @@ class Connections:
         """How many places an address has taken, whatever its ports; 0 where it is none, or none are counted."""
         return self._of_address[counted_as(address[0])] if isinstance(address, tuple) else 0
 
-    def own(self, endpoints: Sequence[Endpoint]) -> None:
-        """Let the endpoints have connections."""
+    def own(self, endpoints: Sequence[Endpoint], hub: Hub) -> None:
+        """Let the endpoints have connections, which may be subscribed to the topics of a hub."""
         for endpoint in endpoints:
             endpoint._owner = EndpointOwner(
                 self._environment,
@@ -104,6 +106,7 @@ class Connections:
                 secure=self._options.ssl is not None,
                 left=self._left,
                 everyone=self.everyone,
+                hub=hub,
                 alone=len(endpoints) == 1,
             )
             endpoint._owner.tasks = self.tasks

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from typing import Any, ClassVar, Literal, overload
@@ -16,24 +15,25 @@ from .grammar import shown
 from .options import ServerOptions, check_seconds
 from .routing import Pattern
 from .runtime.actions import Count
-from .runtime.connection import WebSocketConnection, encode_message
+from .runtime.connection import encode_message
 from .runtime.counters import ServerCounters
 from .runtime.emitter import DECORATES, C, Decorates, Emitter, Stored
 from .runtime.environment import Environment
 from .runtime.events import Event
-from .runtime.outbox import refused_broadcast
 from .runtime.owner import Owner
 from .runtime.reports import Reports
 from .sansio.handshake import accept
 from .sansio.head import RemoteAddress, Request, Response
 from .sansio.headers import parse_tokens
 from .sansio.http1 import parse_request
-from .sansio.sender import Prepared
 from .sansio.states import Life
-from .transports.base import Channel, Group
+from .topics.audience import Audience
+from .topics.hub import Hub
+from .topics.subscriber import Subscriber
+from .transports.base import Channel
 
 
-class ServerConnection(WebSocketConnection):
+class ServerConnection(Subscriber):
     """A client that is connected to this server: `event.client` of its `connection` event."""
 
     __slots__ = ("_auth_deadline", "_authenticated", "_head")
@@ -159,56 +159,6 @@ class ConnectionEvent(Event):
 Filter = Callable[[ServerConnection], object]
 
 
-class Audience:
-    """Open connections, in the order they came, and the sending to all of them."""
-
-    __slots__ = ("_environment", "_group", "_members")
-
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
-        self._members: dict[Channel, ServerConnection] = {}
-        self._group: Group | None = None  # made when something is sent: to many servers it never is
-
-    def __len__(self) -> int:
-        return len(self._members)
-
-    def add(self, channel: Channel, connection: ServerConnection) -> None:
-        self._members[channel] = connection
-        if self._group is not None:
-            self._group.add(channel)
-
-    def discard(self, channel: Channel) -> None:
-        if self._members.pop(channel, None) is not None and self._group is not None:
-            self._group.discard(channel)
-
-    def snapshot(self) -> tuple[ServerConnection, ...]:
-        return tuple(self._members.values())
-
-    def broadcast(self, opcode: int, payload: bytes, filter: Filter | None) -> Count:
-        """Send one message to all, or to those that the filter lets pass; see `WebSocketServer.broadcast`."""
-        skip = frozenset[Channel]()
-        if filter is not None:
-            if inspect.iscoroutinefunction(filter):
-                raise TypeError("the filter of a broadcast is a plain function, not a coroutine function")
-            skip = frozenset(channel for channel, client in tuple(self._members.items()) if not filter(client))
-        return Count(self._need_group().send(Prepared(opcode, payload), skip))
-
-    def _need_group(self) -> Group:
-        if self._group is None:
-            self._group = self._environment.driver.group(self._slow)
-            for channel in self._members:
-                self._group.add(channel)
-        return self._group
-
-    def _slow(self, channel: Channel, refused: bool) -> None:
-        connection = self._members.get(channel)
-        if connection is not None:
-            if refused:
-                refused_broadcast(connection)
-            elif not connection._congested:
-                connection._congest()
-
-
 class EndpointOwner(Owner):
     """What the connections of one endpoint share while the server runs."""
 
@@ -223,7 +173,8 @@ class EndpointOwner(Owner):
         reports: Reports | None = None,
         secure: bool,
         left: Callable[[Channel, ServerConnection], None],
-        everyone: Audience,
+        everyone: Audience[ServerConnection],
+        hub: Hub,
         alone: bool = False,
     ) -> None:
         super().__init__(environment, options, Role.SERVER, counters, patient=False, reports=reports)
@@ -233,8 +184,9 @@ class EndpointOwner(Owner):
         self.auth_timeout = options.auth_timeout
         self.callers = callers
         self.secure = secure
+        self.hub = hub
         # Where there is no other endpoint, its clients are all there are.
-        self.audience = everyone if alone else Audience(environment)
+        self.audience = everyone if alone else Audience[ServerConnection](environment)
         self._audiences = (everyone,) if alone else (self.audience, everyone)
         self._left = left
 
@@ -250,6 +202,8 @@ class EndpointOwner(Owner):
     def closing(self, connection: Any) -> None:
         for audience in self._audiences:
             audience.discard(connection._channel)
+        if connection._feeds is not None:
+            self.hub.leave(connection)
 
     def left(self, connection: Any) -> None:
         self.closing(connection)

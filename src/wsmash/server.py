@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, overload
@@ -13,43 +13,26 @@ from typing import Any, ClassVar, Literal, Self, overload
 from .auth import basic_auth, bearer_auth
 from .certificates import Certificate
 from .codecs import Message
-from .endpoint import ConnectionEvent, Endpoint, Filter, ServerConnection
+from .endpoint import ConnectionEvent, Endpoint, EndpointOwner, Filter, ServerConnection
 from .errors import InvalidState
 from .options import ServerOptions, check_protocols
+from .publishing import GapEvent, Publishing, ServerEvent
 from .routing import Router
 from .runtime.actions import DONE, Action, Count, Pending
 from .runtime.connection import encode_message
 from .runtime.counters import ServerCounters
-from .runtime.delivery import deliver
-from .runtime.emitter import DECORATES, C, Decorates, Emitter, Stored
+from .runtime.emitter import DECORATES, C, Decorates, Stored
 from .runtime.environment import Environment, current_environment
-from .runtime.events import Immutable, set_once
 from .sansio.states import SERVER_LIFE, ServerLife, ServerSignal
 from .serving import Serving
 from .signatures import takes, with_parameters_of
 
 logger = logging.getLogger("wsmash")
 
-
-class ServerEvent(Immutable):
-    """Something happened to the server itself: it was closed, or its listener or a callback failed.
-
-    Attributes:
-        server: the server.
-        error: the exception, or None for `close`.
-    """
-
-    __slots__ = ("error", "server")
-
-    server: WebSocketServer
-    error: Exception | None
-
-    def __init__(self, server: WebSocketServer, error: Exception | None = None) -> None:
-        set_once(self, "server", server)
-        set_once(self, "error", error)
+Event = Literal["connection", "close", "error", "degraded", "restored", "gap"]
 
 
-class WebSocketServer(Emitter):
+class WebSocketServer(Publishing):
     """A server of WebSockets, and of plain HTTP on the same port. Its parameters are those of `ServerOptions`.
 
     ```python no-run
@@ -65,28 +48,26 @@ class WebSocketServer(Emitter):
         ValueError, TypeError: an option is not what it may be.
     """
 
-    EVENTS: ClassVar[tuple[str, ...]] = ("connection", "close", "error")
+    EVENTS: ClassVar[tuple[str, ...]] = ("connection", "close", "error", "degraded", "restored", "gap")
 
     @takes(ServerOptions)
     def __init__(self, options: ServerOptions) -> None:
         makers: tuple[object, ...] = (basic_auth, bearer_auth)
         if options.process_request in makers:
             raise TypeError("process_request is a hook that basic_auth(...) or bearer_auth(...) makes: call it")
+        super().__init__()
         self._on_connection: Stored = None
         self._on_close: Stored = None
         self._on_error: Stored = None
         self.counters = ServerCounters()
         self._options = options
-        self._life = ServerLife.NEW
         self._router: Router[Endpoint] = Router()
         self._endpoints: list[Endpoint] = []
         self._main = self._add(Endpoint(options.path, tuple(options.protocols), self))
         self._environment: Environment | None = None
-        self._context: Context | None = None
         self._starting: Pending[None] | None = None
         self._start_task: asyncio.Task[None] | None = None
         self._stopping: Pending[None] | None = None
-        self._serving: Serving | None = None  # the present run, or the last one
         self._closed: asyncio.Future[None] | None = None
 
     # -- callbacks and endpoints
@@ -97,22 +78,30 @@ class WebSocketServer(Emitter):
     ) -> Callable[[ConnectionEvent], object]: ...
     @overload
     def on(
-        self, event: Literal["close", "error"], callback: Callable[[ServerEvent], object]
+        self, event: Literal["close", "error", "degraded", "restored"], callback: Callable[[ServerEvent], object]
     ) -> Callable[[ServerEvent], object]: ...
+    @overload
+    def on(self, event: Literal["gap"], callback: Callable[[GapEvent], object]) -> Callable[[GapEvent], object]: ...
     @overload
     def on(
         self, event: Literal["connection"]
     ) -> Callable[[Callable[[ConnectionEvent], object]], Callable[[ConnectionEvent], object]]: ...
     @overload
     def on(
-        self, event: Literal["close", "error"]
+        self, event: Literal["close", "error", "degraded", "restored"]
     ) -> Callable[[Callable[[ServerEvent], object]], Callable[[ServerEvent], object]]: ...
-    def on(self, event: Literal["connection", "close", "error"], callback: C | Decorates = DECORATES) -> Any:
+    @overload
+    def on(
+        self, event: Literal["gap"]
+    ) -> Callable[[Callable[[GapEvent], object]], Callable[[GapEvent], object]]: ...
+    def on(self, event: Event, callback: C | Decorates = DECORATES) -> Any:
         """Call a function, or run a coroutine function, at each event; also a decorator.
 
         Args:
             event: "connection" (a client has connected), "close" (the server has
-                stopped) or "error" (its listener or a `connection` callback failed).
+                stopped), "error" (its listener or a `connection` callback failed),
+                "degraded" and "restored" (the broker went away, is back), or "gap"
+                (subscribers of a topic may have missed messages).
             callback: takes the event. The same one added twice runs twice.
 
         Raises:
@@ -188,7 +177,8 @@ class WebSocketServer(Emitter):
 
         Returns:
             An awaitable that ends once the server listens, and raises `OSError` if
-            it cannot; that also fires `error`. Cancelling it abandons the start.
+            it cannot, `BrokerUnavailable` if its broker is not there; that also fires
+            `error`. Cancelling it abandons the start.
 
         Raises:
             RuntimeError: no event loop is running, or the server belongs to another.
@@ -215,6 +205,8 @@ class WebSocketServer(Emitter):
             self._context,
             self._router,
             self._endpoints,
+            policies=self._policies,
+            listener=self,
             failed=self._connection_callback_failed,
         )
         self._start_task = environment.run(self._start(self._serving, outcome))
@@ -318,8 +310,7 @@ class WebSocketServer(Emitter):
         await serving.close()
         self._starting = None
         self._signal(ServerSignal.GONE)
-        if self._main._owner is not None and self._context is not None:
-            deliver(self._main._owner, self._context, self._on_close, ServerEvent(self), self._callback_failed)
+        self._deliver("_on_close", ServerEvent(self))
         self._settle_closed()
 
     def _settle_closed(self) -> None:
@@ -370,14 +361,12 @@ class WebSocketServer(Emitter):
         if owner is None or context is None:
             return
         loop = owner.environment.loop
-        loop.call_soon(self._deliver_error, error)
+        loop.call_soon(self._deliver, "_on_error", ServerEvent(self, error))
         if self._on_error is None and not reported:
             loop.call_soon(self._report, error)
 
-    def _deliver_error(self, error: Exception) -> None:
-        if self._main._owner is not None and self._context is not None:
-            event = ServerEvent(self, error)
-            deliver(self._main._owner, self._context, self._on_error, event, self._callback_failed)
+    def _event_owner(self) -> EndpointOwner | None:
+        return self._main._owner
 
     def _report(self, error: Exception) -> None:
         if self._starting is not None and not self._starting.awaited:

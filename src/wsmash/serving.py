@@ -22,6 +22,8 @@ from .reception import Reception
 from .routing import Router
 from .runtime.counters import ServerCounters
 from .runtime.environment import Environment
+from .topics.hub import Hub, Listener
+from .topics.policy import Policies
 
 logger = logging.getLogger("wsmash")
 
@@ -45,10 +47,13 @@ class Serving:
         context: copied for each connection's callbacks.
         router: finds the endpoint of a path.
         endpoints: all of them.
+        policies: what is promised of topics.
+        listener: hears of what happens to topics.
         failed: hears of a `connection` callback that raised.
 
     Attributes:
         connections: the open ones, and those that close.
+        hub: their topics.
         port: the one listened on, None while there is none, 0 for a Unix socket.
         succeeded: whether another process has these sockets too and goes on with them: a stop then refuses
             nobody, and closes with 1012, after which clients are to connect again.
@@ -63,6 +68,8 @@ class Serving:
         router: Router[Endpoint],
         endpoints: Sequence[Endpoint],
         *,
+        policies: Policies,
+        listener: Listener,
         failed: Callable[[ServerConnection, BaseException], None],
     ) -> None:
         self.environment = environment
@@ -71,7 +78,10 @@ class Serving:
         self.connections = Connections(
             environment, options, counters, context, failed=failed, changed=self._check_gone
         )
-        self.connections.own(endpoints)
+        self.hub = Hub(
+            environment, options, counters, policies, listener=listener, reports=self.connections.reports
+        )
+        self.connections.own(endpoints, self.hub)
         self._options = options
         self._counters = counters
         self._router = router
@@ -87,11 +97,19 @@ class Serving:
     # -- starting
 
     async def listen(self) -> None:
-        """Bind and listen.
+        """Connect to the broker, bind and listen.
 
         Raises:
-            OSError, ValueError: it cannot; nothing is left of the attempt.
+            BrokerError, OSError, ValueError: it cannot; nothing is left of the attempt.
         """
+        await self.hub.start()
+        try:
+            await self._listen()
+        except BaseException:
+            await self.hub.stop()
+            raise
+
+    async def _listen(self) -> None:
         options = self._options
         sockets = await open_sockets(options)
         try:
@@ -145,6 +163,7 @@ class Serving:
             logger.warning("%s: shutdown_timeout is over; what is left is aborted", self)
             self.abort()
             await self._cancelled_callbacks_done()
+        await self.hub.stop()
         self.connections.reports.flush()
         if self._sockets:
             remove_unix(self._options)

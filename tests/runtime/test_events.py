@@ -11,8 +11,9 @@ from fixtures.clock import virtual
 from fixtures.ends import Record, end, open_client_end, open_server_end
 from wsmash.endpoint import ConnectionEvent
 from wsmash.errors import InvalidMessage, ProtocolError
+from wsmash.publishing import ServerEvent
 from wsmash.runtime.events import CloseEvent, DroppedEvent, ErrorEvent, MessageEvent, OpenEvent, ReconnectingEvent
-from wsmash.server import ServerEvent, create_server
+from wsmash.server import create_server
 
 client: Any = "the client"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..addresses import Networks
 from ..grammar import is_token
+from ..signatures import takes_one
 from ..urls import split_host
 
 
@@ -53,6 +54,13 @@ def check_choice(name: str, value: object, allowed: tuple[object, ...]) -> None:
 def check_bool(name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, not {value!r}")
+
+
+def check_function(name: str, value: object, argument: str) -> None:
+    if value is not None and not callable(value):
+        raise TypeError(f"{name} must be a function, not {value!r}")
+    if value is not None and not takes_one(value):
+        raise TypeError(f"{name} must take one argument, {argument}; {value!r} does not")
 
 
 def check_type(name: str, value: object, types: tuple[type, ...], allowed: str, *, shows: bool = True) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl as tls
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, NamedTuple, NoReturn
@@ -132,6 +133,8 @@ def repr_without_secrets(options: ConnectionOptions, secret: frozenset[str]) -> 
             value = parse_url(value).redacted
         elif each.name == "proxy" and isinstance(value, str):
             value = parse_proxy(value).redacted
+        elif each.name == "broker" and isinstance(value, str):
+            value = re.sub(r"\?.*", "?***", re.sub(r"//.*@", "//***@", value))
         elif each.name in secret and value:
             value = "***"
         shown.append(f"{each.name}={value!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl as tls
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,11 @@ from types import NoneType
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ..certificates import Certificate
-from ..signatures import takes_one
 from .checks import (
     check_bool,
     check_choice,
     check_each,
+    check_function,
     check_int,
     check_protocols,
     check_seconds,
@@ -29,8 +30,19 @@ from .connection import ConnectionOptions
 
 if TYPE_CHECKING:
     from ..sansio.head import Request, Response
+    from ..topics.access import TopicRequest
+    from ..topics.brokers.base import Broker
 
 ProcessRequest = Callable[["Request"], "Response | Awaitable[Response | None] | None"]
+
+Authorize = Callable[["TopicRequest"], "object | Awaitable[object]"]
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+_COUNTS = ("max_connections", "max_connections_per_ip", "max_openings", "max_topics_per_connection")
+
+BROKERS = ("redis", "rediss", "nats", "tls")
+"""The schemes of the URLs that `broker` takes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -67,6 +79,17 @@ class ServerOptions(ConnectionOptions):
             many; above it the connection is closed with 1008.
         origins: more origins to accept than the server's own, or "*" for any.
         allowed_hosts: what the `Host` header may name, one host at least; None accepts any.
+        broker: what carries topics between the nodes of one application: "memory" (there is
+            no other node), the URL of a Redis (`redis://`, `rediss://`) or of a NATS
+            (`nats://`, `tls://`), or a `Broker`.
+        namespace: what the names of everything that the broker keeps begin with; 1 to 64
+            letters, digits, '-' and '_'. Applications that share a broker have one each.
+        authorize: called with each `TopicRequest` of a client, a subscription, a publication
+            or a question who is there; whatever is false refuses it. None refuses all:
+            clients then get the topics that the server subscribes them to.
+        max_topics_per_connection: topics and patterns that one connection may be subscribed to.
+        subscribe_rate: subscriptions, and ends of them, a second that one client may ask for, in
+            bursts of up to as many; above it they are refused.
         process_request: called with each `Request`, may answer it with a `Response`.
         health_path: where `GET` is answered with 200, or None. It is another than `path`.
         static: a folder of files to serve, or several by their path prefix.
@@ -92,6 +115,11 @@ class ServerOptions(ConnectionOptions):
     message_rate: float | None = None
     origins: str | Sequence[str] = ()
     allowed_hosts: str | Sequence[str] | None = None
+    broker: str | Broker = "memory"
+    namespace: str = "wsmash"
+    authorize: Authorize | None = None
+    max_topics_per_connection: int | None = 128
+    subscribe_rate: float | None = 100
     process_request: ProcessRequest | None = None
     health_path: str | None = "/healthz"
     static: str | PathLike[str] | Mapping[str, str | PathLike[str]] | None = None
@@ -110,16 +138,15 @@ class ServerOptions(ConnectionOptions):
         check_int("port", self.port, 0, 65535)
         check_int("backlog", self.backlog, 1)
         check_seconds("shutdown_timeout", self.shutdown_timeout)
-        for name in ("max_connections", "max_connections_per_ip", "max_openings", "max_buffered"):
+        for name in (*_COUNTS, "max_buffered"):
             if getattr(self, name) is not None:
                 check_int(name, getattr(self, name), 1)
-        for name in ("connect_rate", "message_rate", "auth_timeout"):
+        for name in ("connect_rate", "message_rate", "auth_timeout", "subscribe_rate"):
             check_seconds(name, getattr(self, name), optional=True)
         self._check_paths()
-        if self.process_request is not None and not callable(self.process_request):
-            raise TypeError(f"process_request must be a function, not {self.process_request!r}")
-        if self.process_request is not None and not takes_one(self.process_request):
-            raise TypeError(f"process_request must take one argument, the request; {self.process_request!r} does not")
+        self._check_broker()
+        check_function("process_request", self.process_request, "the request")
+        check_function("authorize", self.authorize, "the TopicRequest")
         if self.host is not None and not strings("host", self.host):
             raise ValueError("host must name an address at least; None is every interface")
         check_type("unix", self.unix, (str, PathLike, NoneType), "a path or None")
@@ -149,6 +176,19 @@ class ServerOptions(ConnectionOptions):
             check_type("sock", each, (socket,), "a socket, several or None")
         if not self.sock:
             raise ValueError("sock must hold a socket at least; None listens on host and port")
+
+    def _check_broker(self) -> None:
+        if isinstance(self.broker, str):
+            if self.broker != "memory" and not self.broker.startswith(tuple(f"{scheme}://" for scheme in BROKERS)):
+                # What was given may hold a password.
+                allowed = ", ".join(f"'{scheme}://...'" for scheme in BROKERS)
+                raise ValueError(f"broker must be 'memory', {allowed} or a Broker")
+        elif not callable(getattr(self.broker, "publish", None)):
+            raise TypeError(f"broker must be a str or a Broker, not {self.broker!r:.75}")
+        if not isinstance(self.namespace, str):
+            raise TypeError(f"namespace must be a str, not {self.namespace!r:.75}")
+        if not _NAMESPACE.fullmatch(self.namespace):
+            raise ValueError(f"namespace must have 1 to 64 letters, digits, '-' and '_', and is {self.namespace!r:.75}")
 
     def _check_paths(self) -> None:
         for name in ("path", "health_path"):

@@ -161,6 +161,27 @@ class Count(int, Action[int]):
         return int(self)
 
 
+class Settled(Action[T], Generic[T]):
+    """An action that is over, and has a result."""
+
+    __slots__ = ("_result", "_runs")
+
+    def __init__(self, result: T) -> None:
+        self._runs = None
+        self._result = result
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        yield from ()
+        return self._result
+
+    def done(self) -> bool:
+        """Always."""
+        return True
+
+    def __repr__(self) -> str:
+        return "<Action done>"
+
+
 DONE = Finished()
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-from ..codecs import Struct, decode_msgpack, encode_msgpack
+from ..codecs import Message, Struct, decode_msgpack, encode_msgpack
+from ..constants import Opcode
 from ..errors import InvalidMessage
+from ..runtime.connection import encode_message
 
 VERSION = 1
 
@@ -29,6 +31,18 @@ class Record(NamedTuple):
 
     kind: Kind
     payload: bytes
+
+
+def record_of(data: Message) -> Record:
+    """The record of what `publish` takes, which is what `send` takes.
+
+    Raises:
+        TypeError, ValueError: it is no message.
+    """
+    opcode, payload = encode_message(data)
+    if opcode == Opcode.BINARY:
+        return Record(Kind.BINARY, payload)
+    return Record(Kind.TEXT if isinstance(data, str) else Kind.JSON, payload)
 
 
 class _Array(Struct, array_like=True):

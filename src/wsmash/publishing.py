@@ -1,0 +1,172 @@
+"""The part of a server that is about topics: what is promised of them, publishing, and what happens to them."""
+
+from __future__ import annotations
+
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from .codecs import Message
+from .endpoint import EndpointOwner
+from .errors import InvalidState
+from .runtime.actions import Action
+from .runtime.delivery import deliver
+from .runtime.emitter import Emitter, Stored
+from .runtime.events import Immutable, set_once
+from .sansio.states import ServerLife
+from .serving import Serving
+from .topics.policy import OutagePolicy, Policies, TopicPolicy
+from .topics.position import Position
+
+if TYPE_CHECKING:
+    from .server import WebSocketServer
+
+
+class ServerEvent(Immutable):
+    """Something happened to the server itself: it was closed, its listener or a callback failed, its broker went away.
+
+    Attributes:
+        server: the server.
+        error: the exception, or None for `close` and `restored`.
+    """
+
+    __slots__ = ("error", "server")
+
+    server: WebSocketServer
+    error: Exception | None
+
+    def __init__(self, server: WebSocketServer, error: Exception | None = None) -> None:
+        set_once(self, "server", server)
+        set_once(self, "error", error)
+
+
+class GapEvent(Immutable):
+    """Subscribers of a topic on this node may have missed messages.
+
+    Attributes:
+        server: the server.
+        topic: the topic, or the pattern that they are subscribed to.
+        position: after which messages come again; None for a pattern, which stands for many topics.
+        reason: "trimmed" (the history does not go back so far), "epoch" (another stream took the topic's place)
+            or "outage" (it is not known what was published in one).
+    """
+
+    __slots__ = ("position", "reason", "server", "topic")
+
+    server: WebSocketServer
+    topic: str
+    position: Position | None
+    reason: str
+
+    def __init__(self, server: WebSocketServer, topic: str, position: Position | None, reason: str) -> None:
+        for name, value in (("server", server), ("topic", topic), ("position", position), ("reason", reason)):
+            set_once(self, name, value)
+
+
+class Publishing(Emitter):
+    """What `WebSocketServer` inherits; it also hears of outages and gaps (`topics.hub.Listener`)."""
+
+    def __init__(self) -> None:
+        self._on_degraded: Stored = None
+        self._on_restored: Stored = None
+        self._on_gap: Stored = None
+        self._policies = Policies()
+        self._life = ServerLife.NEW
+        self._serving: Serving | None = None  # the present run, or the last one
+        self._context: Context | None = None
+
+    def topic(
+        self,
+        name: str,
+        *,
+        history_size: int | None = None,
+        history_ttl: float | None = None,
+        presence: bool = False,
+        outage: OutagePolicy | None = None,
+    ) -> None:
+        """Say what is promised of a topic, or of all that a pattern matches; before `start`, on every node alike.
+
+        A topic of which nothing is said has no history: who is away misses what is published.
+
+        Args:
+            name: the topic, whose own options come first, or a pattern, of which the first that matches counts.
+            history_size: how many messages are kept for who comes back. With `history_ttl`.
+            history_ttl: seconds that each of them is kept. With `history_size`.
+            presence: whether it is known who is on the topic.
+            outage: what `publish` does while the broker is away: "fail" raises `BrokerUnavailable`, "local" reaches
+                the subscribers of this node alone. None is "fail" with a history, and else "local".
+
+        Raises:
+            TypeError, ValueError: that is no name, no such option, or something was said of it before.
+            InvalidState: the server has been started.
+        """
+        if self._life not in (ServerLife.NEW, ServerLife.STOPPED):
+            raise InvalidState("the options of topics are given before the server starts")
+        policy = TopicPolicy(history_size=history_size, history_ttl=history_ttl, presence=presence, outage=outage)
+        self._policies.add(name, policy)
+
+    def publish(self, topic: str, data: Message, *, idempotency_key: str | None = None) -> Action[Position | None]:
+        """Send a message to every subscriber of a topic, on all nodes. Acts at the call.
+
+        Args:
+            topic: its name.
+            data: as `send` takes it.
+            idempotency_key: publishing again with the same key, on the same topic and within two minutes, adds
+                nothing, and gives the same position.
+
+        Returns:
+            An awaitable of the message's position, which ends once the broker has acknowledged it; None where the
+            broker is away and only this node's subscribers got it, as the topic's `outage` says. It raises
+            `BrokerUnavailable` where the message was certainly not published, `OutcomeUnknown` where it may have been.
+
+        Raises:
+            TypeError, ValueError: that is no topic, no message or no key.
+            MessageTooBig: it is longer than `max_message_size`.
+            InvalidState: the server is not started.
+            RuntimeError: called from another thread than the event loop's.
+        """
+        return self._running("publish").hub.publish(topic, data, idempotency_key)
+
+    def get_subscriber_count(self, topic: str) -> int:
+        """How many connections of this node are subscribed to a topic, or to this very pattern."""
+        return 0 if self._serving is None else self._serving.hub.get_subscriber_count(topic)
+
+    def _running(self, action: str) -> Serving:
+        serving = self._serving
+        if serving is None or self._life is ServerLife.STOPPED:
+            raise InvalidState(f"{action} needs a server that is started")
+        serving.environment.check_thread(action)
+        return serving
+
+    # -- what its topics tell
+
+    def degraded(self, error: Exception) -> None:
+        """See `topics.hub.Listener`."""
+        self._soon("_on_degraded", ServerEvent(self._me, error))
+
+    def restored(self) -> None:
+        """See `topics.hub.Listener`."""
+        self._soon("_on_restored", ServerEvent(self._me))
+
+    def gap(self, name: str, position: Position | None, reason: str) -> None:
+        """See `topics.hub.Listener`."""
+        self._soon("_on_gap", GapEvent(self._me, name, position, reason))
+
+    @property
+    def _me(self) -> WebSocketServer:
+        return self  # type: ignore[return-value]
+
+    def _soon(self, slot: str, event: object) -> None:
+        """Fire an event from the loop, where anybody listens."""
+        if self._serving is not None and getattr(self, slot) is not None:
+            self._serving.environment.loop.call_soon(self._deliver, slot, event)
+
+    def _deliver(self, slot: str, event: Any) -> None:
+        owner = self._event_owner()
+        if owner is not None and self._context is not None:
+            deliver(owner, self._context, getattr(self, slot), event, self._callback_failed)
+
+    def _event_owner(self) -> EndpointOwner | None:
+        raise NotImplementedError
+
+    def _callback_failed(self, error: BaseException) -> None:
+        raise NotImplementedError

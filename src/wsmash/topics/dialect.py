@@ -1,0 +1,54 @@
+"""How what happens on topics is put into messages: one `Dialect` for each way in which connections speak of them."""
+
+from __future__ import annotations
+
+from ..constants import Opcode
+from .position import Position
+from .record import Kind, Record
+
+Encoded = tuple[int, bytes]
+"""The opcode and the payload of a message."""
+
+
+class Dialect:
+    """The plain one: a subscriber gets what was published as an ordinary message, and hears of nothing else.
+
+    A sub-protocol's overrides all of it. One object serves all connections, and
+    what it makes is sent to all of them.
+    """
+
+    def message(self, topic: str, pattern: str | None, position: Position | None, record: Record) -> Encoded:
+        """A message of a topic.
+
+        Args:
+            topic: where it was published.
+            pattern: what was subscribed to, None where that is the topic itself.
+            position: its own; None for one that went to this node's subscribers alone, during an outage.
+            record: what was published.
+        """
+        return Opcode.BINARY if record.kind == Kind.BINARY else Opcode.TEXT, record.payload
+
+    def gap(self, name: str, position: Position | None, reason: str) -> Encoded | None:
+        """Messages may be missing before this position.
+
+        Args:
+            name: the topic, or the pattern.
+            position: after which all messages come again; None for a pattern, which has none.
+            reason: a word for logs: "trimmed", "epoch", "outage", ...
+        """
+        return None
+
+    def degraded(self) -> Encoded | None:
+        """The broker is away: messages of other nodes do not come."""
+        return None
+
+    def restored(self) -> Encoded | None:
+        """It is back, and every gap has been told."""
+        return None
+
+    def unsubscribed(self, name: str, code: str, message: str) -> Encoded | None:
+        """The server has ended a subscription."""
+        return None
+
+
+PLAIN = Dialect()
