@@ -26,7 +26,7 @@ from .names import check_pattern, check_topic, is_pattern
 from .policy import Policies
 from .position import Position
 from .record import Record, encode_record, record_of
-from .subscriber import Subscribed, Subscriber
+from .subscriber import Begun, Subscribed, Subscriber
 from .topic import Topic
 from .tree import PatternTree
 
@@ -215,12 +215,21 @@ class Hub:
         return self._dialects.get(connection._subprotocol, PLAIN)
 
     def subscribe(
-        self, connection: Subscriber, name: str, *, since: Position | None = None, info: Any = None
+        self,
+        connection: Subscriber,
+        name: str,
+        *,
+        since: Position | None = None,
+        info: Any = None,
+        begun: Begun | None = None,
     ) -> Action[Subscribed]:
-        """See `Subscriber.subscribe`."""
+        """See `Subscriber.subscribe`; a sub-protocol is told how it begins before the first message is sent."""
         feeds = connection._feeds
         if feeds is not None and name in feeds:
-            return Settled(Subscribed(self.position_of(name), since is None))
+            found = Subscribed(self.position_of(name), since is None)
+            if begun is not None:
+                begun(found)
+            return Settled(found)
         check_pattern(name)
         if since is not None and is_pattern(name):
             raise ValueError(f"{name!r:.300} is a pattern, and since= is a position in one topic")
@@ -232,11 +241,13 @@ class Hub:
             feeds = connection._feeds = {}
         if is_pattern(name):
             feed = feeds[name] = self._need_pattern(name)
+            if begun is not None:
+                begun(Subscribed(None, True))
             feed.add(connection)
             return Settled(Subscribed(None, True))
         topic = self._need_topic(name)
         feeds[name] = topic
-        outcome = topic.subscribe(connection, since)
+        outcome = topic.subscribe(connection, since, begun)
         if self.presence is not None and topic.policy.presence:
             self.presence.joined(topic, connection, info)
         return outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..runtime.actions import DONE, Action
@@ -25,6 +26,10 @@ class Subscribed(NamedTuple):
 
     position: Position | None
     recovered: bool
+
+
+Begun = Callable[[Subscribed], object]
+"""Called once it is known how a subscription begins, and before its first message is sent."""
 
 
 class Subscriber(WebSocketConnection):

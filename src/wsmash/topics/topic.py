@@ -13,7 +13,7 @@ from .follower import Follower, Gap, Passed, Step
 from .policy import TopicPolicy
 from .position import Position
 from .record import Record, decode_record
-from .subscriber import Subscribed
+from .subscriber import Begun, Subscribed
 
 if TYPE_CHECKING:
     from .hub import Hub
@@ -35,10 +35,15 @@ class Topic(Feed):
         self.policy = policy
         self.follower = Follower(policy.has_history)
 
-    def subscribe(self, connection: Subscriber, since: Position | None) -> Action[Subscribed]:
+    def subscribe(
+        self, connection: Subscriber, since: Position | None, begun: Begun | None = None
+    ) -> Action[Subscribed]:
         """Send it what comes from now on, and first what came after a position."""
+        found = Subscribed(self.follower.position, since is None)
+        if begun is not None:
+            begun(found)
         self.add(connection)
-        return Settled(Subscribed(self.follower.position, since is None))
+        return Settled(found)
 
     def published(self, position: Position, record: Record) -> None:
         """A message of the broker that is in this process: it is the next one."""
