@@ -100,4 +100,3 @@ async def call_with_each(inbox: Inbox, connection: WebSocketConnection, failed: 
             failed(error)
         except asyncio.CancelledError as error:
             cancelled(error, failed)
-

@@ -84,5 +84,3 @@ def memory_pair(
         loop.call_soon(each._flush)
         each._watch_input(True)
     return one, other
-
-
