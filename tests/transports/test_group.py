@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from fixtures.driver import LIMITS, MIB, Bench, End
@@ -168,3 +170,22 @@ async def test_compressed_once_and_read_by_all(bench: Bench) -> None:
     found = [receiver.receive() for _ in range(4)]
     assert [item and item[1] for item in found] == words
     assert [each.payload.decode() for each in frames_in(await plain.peer_reads_all())] == words[1::2]
+
+
+@pytest.mark.case(74)
+@in_loop
+async def test_a_message_that_does_not_fit_is_reported_however_little_waits(bench: Bench) -> None:
+    """One that is large is refused, and told of, above a few bytes that wait; there is room once those are taken."""
+    slow = Slow()
+    end = bench.attach()
+    limits = Limits(None, None, MIB, MIB + 1000)
+    group = group_of(bench, [end], slow, limits)
+    small = Prepared(Opcode.BINARY, bytes(10_000))
+    while not end.channel.info().buffered:
+        group.send(small)
+    assert group.send(Prepared(Opcode.BINARY, bytes(MIB))) == 0
+    assert slow.told == [(end.channel, True)]
+    while not end.handler.all("drained"):
+        await asyncio.get_running_loop().sock_recv(end.peer, 65536)
+        await asyncio.sleep(0)
+    assert group.send(small) == 1 and len(slow.told) == 1

@@ -192,7 +192,10 @@ cdef class Output(Entry):
         if held + self.buffered() + size > self._most and self.buffered() and not self._blocked:
             self.flush()  # gathered is not the same as not taken
         held += self.buffered()
-        return held > 0 and held + size > self._most
+        if held > 0 and held + size > self._most:
+            self._above = True  # whatever waits: who was refused is told when there is room again
+            return True
+        return False
 
     cdef Py_ssize_t measure(self) noexcept:
         cdef size_t waiting = self.buffered()

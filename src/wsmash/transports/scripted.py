@@ -39,8 +39,9 @@ class ScriptedChannel:
         self.limits = Limits(None, None, 65536, None)
         self.written = b""
         self.sent: list[Sent] = []
-        self.stuck = False
+        self.stuck = self.refused = False
         self.waiting = 0
+        self.refused = False
         self.paused = self.closed = self.aborted = self.gone = False
         self.unfinished = False
         self.message_at: float | None = None  # when bytes of the unfinished message came, where not at received_at
@@ -70,7 +71,7 @@ class ScriptedChannel:
 
     def drain(self) -> None:
         """The peer reads everything."""
-        self.stuck = False
+        self.stuck = self.refused = False
         self.waiting = 0
         self.written_at = self._loop.time()
         self.handler.drained()  # type: ignore[union-attr]
@@ -99,6 +100,7 @@ class ScriptedChannel:
         most = self.limits.max_write_buffer
         whole = opcode in (Opcode.TEXT, Opcode.BINARY) and final
         if whole and most is not None and self.waiting and self.waiting + len(payload) > most:
+            self.refused = True
             return REFUSED
         self.sent.append(Sent(int(opcode), bytes(payload), final, compress))
         if self.stuck:
@@ -108,7 +110,7 @@ class ScriptedChannel:
     @property
     def above_high_water(self) -> bool:
         """Looked at by a group, after `send_prepared`."""
-        return self.waiting > self.limits.high_water
+        return self.refused or self.waiting > self.limits.high_water
 
     def send_prepared(self, message: Prepared) -> int:
         return self.send(message.opcode, message.payload)

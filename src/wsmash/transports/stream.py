@@ -409,7 +409,10 @@ class StreamChannel(ABC):
         if self._corked and held + self._buffered() + size > most:
             self._flush()  # gathered is not the same as not taken
         waiting = held + self._buffered()
-        return waiting > 0 and waiting + size > most
+        if waiting and waiting + size > most:
+            self.above_high_water = True  # whatever waits: who was refused is told when there is room again
+            return True
+        return False
 
     def _buffered(self) -> int:
         return 0 if self._out is None else len(self._out)
