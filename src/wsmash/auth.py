@@ -124,7 +124,8 @@ def _known_passwords(credentials: tuple[str, str] | Mapping[str, str]) -> Verify
         pairs = list(credentials.items())
     if not all(isinstance(each, tuple) and len(each) == 2 for each in pairs):
         raise TypeError(
-            f"basic_auth takes (user, password), passwords by user or a function of the two, not {_kind(credentials)}"
+            "basic_auth takes (user, password), passwords by user or a function of the two, "
+            f"not {_kind(credentials)}"
         )
     known: dict[str, str] = dict(pairs)
     if not all(isinstance(each, str) for pair in known.items() for each in pair):

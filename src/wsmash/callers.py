@@ -75,7 +75,9 @@ class Callers:
 
 def as_request(head: bytes, caller: Caller, params: Mapping[str, str] = NO_PARAMS) -> Request:
     """The same, where it is known who asks."""
-    return Request(head, secure=caller.secure, remote_address=caller.address, forwarded_host=caller.host, params=params)
+    return Request(
+        head, secure=caller.secure, remote_address=caller.address, forwarded_host=caller.host, params=params
+    )
 
 
 def _listens_on_unix(options: ServerOptions) -> bool:

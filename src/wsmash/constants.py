@@ -86,6 +86,5 @@ def may_be_sent(code: int) -> bool:
     """
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999
 
-
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 """Names of headers, in lower case, whose values nothing shows."""

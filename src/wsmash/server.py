@@ -91,7 +91,9 @@ class WebSocketServer(Publishing):
         self, event: Literal["close", "error", "degraded", "restored"]
     ) -> Callable[[Callable[[ServerEvent], object]], Callable[[ServerEvent], object]]: ...
     @overload
-    def on(self, event: Literal["gap"]) -> Callable[[Callable[[GapEvent], object]], Callable[[GapEvent], object]]: ...
+    def on(
+        self, event: Literal["gap"]
+    ) -> Callable[[Callable[[GapEvent], object]], Callable[[GapEvent], object]]: ...
     def on(self, event: Event, callback: C | Decorates = DECORATES) -> Any:
         """Call a function, or run a coroutine function, at each event; also a decorator.
 

@@ -75,8 +75,12 @@ class Serving:
         self.environment = environment
         self.port: int | None = None
         self.succeeded = False
-        self.connections = Connections(environment, options, counters, context, failed=failed, changed=self._check_gone)
-        self.hub = Hub(environment, options, counters, policies, listener=listener, reports=self.connections.reports)
+        self.connections = Connections(
+            environment, options, counters, context, failed=failed, changed=self._check_gone
+        )
+        self.hub = Hub(
+            environment, options, counters, policies, listener=listener, reports=self.connections.reports
+        )
         self.connections.own(endpoints, self.hub)
         self._options = options
         self._counters = counters

@@ -113,7 +113,9 @@ class WebSocketConnection(Lifecycle, ABC):
     # -- sending
 
     @native.shortened
-    def send(self, data: Message, *, key: str | None = None, compress: bool = True) -> Action[None]:
+    def send(
+        self, data: Message, *, key: str | None = None, compress: bool = True
+    ) -> Action[None]:
         """Send a message: a str as text, a buffer as binary, a dict, list, dataclass or Struct as JSON in text.
 
         Args:
@@ -161,7 +163,9 @@ class WebSocketConnection(Lifecycle, ABC):
         self._congest()
         return self._need_outbox().room()
 
-    def send_json(self, value: object, *, key: str | None = None, compress: bool = True) -> Action[None]:
+    def send_json(
+        self, value: object, *, key: str | None = None, compress: bool = True
+    ) -> Action[None]:
         """Send any JSON value as a text message; otherwise as `send`."""
         return self.send(codecs.encode_json(value), key=key, compress=compress)
 

@@ -112,7 +112,9 @@ class Lifecycle(Ending):
                 self._await_callback(cast(Awaitable[Any], result), event, callbacks[at:])
                 return
 
-    def _await_callback(self, result: Awaitable[Any], event: MessageEvent, rest: tuple[Callback, ...] = ()) -> None:
+    def _await_callback(
+        self, result: Awaitable[Any], event: MessageEvent, rest: tuple[Callback, ...] = ()
+    ) -> None:
         """A message callback returned something to await: from now on the inbox takes every message."""
         self._inbox = Inbox(self._me)
         self._inbox.start(result, rest, event)

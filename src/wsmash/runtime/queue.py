@@ -100,3 +100,4 @@ async def call_with_each(inbox: Inbox, connection: WebSocketConnection, failed: 
             failed(error)
         except asyncio.CancelledError as error:
             cancelled(error, failed)
+

@@ -1,13 +1,13 @@
 """The wire form of a frame (RFC 6455 5.2): its head, its mask, and the body of a close frame.
 
-+-+-+-+-+-------+-+-------------+-------------------------------+
-|F|R|R|R| opcode|M| length      | 16 or 64 bits of length,      |
-|I|S|S|S|       |A| (7 bits)    | if the 7 are 126 or 127       |
-|N|V|V|V|       |S|             |                               |
-| |1|2|3|       |K|             |                               |
-+-+-+-+-+-------+-+-------------+-------------------------------+
-| 32 bits of masking key, if MASK is set    | payload           |
-+-------------------------------------------+-------------------+
+    +-+-+-+-+-------+-+-------------+-------------------------------+
+    |F|R|R|R| opcode|M| length      | 16 or 64 bits of length,      |
+    |I|S|S|S|       |A| (7 bits)    | if the 7 are 126 or 127       |
+    |N|V|V|V|       |S|             |                               |
+    | |1|2|3|       |K|             |                               |
+    +-+-+-+-+-------+-+-------------+-------------------------------+
+    | 32 bits of masking key, if MASK is set    | payload           |
+    +-------------------------------------------+-------------------+
 """
 
 from __future__ import annotations

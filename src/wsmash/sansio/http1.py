@@ -272,7 +272,9 @@ def encode_request(method: str, target: str, headers: Iterable[tuple[str, str]])
     return _encode(f"{method} {target} HTTP/1.1", headers)
 
 
-def encode_response(response: Response, *, head_only: bool = False, date: str | None = None, more: int = 0) -> bytes:
+def encode_response(
+    response: Response, *, head_only: bool = False, date: str | None = None, more: int = 0
+) -> bytes:
     """A response's head, and its body unless the request was a HEAD.
 
     The connection ends after every answer but 101, and says so; the length is

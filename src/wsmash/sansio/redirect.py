@@ -48,7 +48,9 @@ def redirect_target(address: WebSocketURL, head: ParsedHead) -> WebSocketURL:
 
 def same_origin(one: WebSocketURL, other: WebSocketURL) -> bool:
     """Whether both are one server's: the same host and port, where the default ports of ws and wss count as one."""
-    return one.host == other.host and (one.port == other.port or (one.has_default_port and other.has_default_port))
+    return one.host == other.host and (
+        one.port == other.port or (one.has_default_port and other.has_default_port)
+    )
 
 
 def _resolved(base: str, location: str) -> str:

@@ -84,3 +84,5 @@ def memory_pair(
         loop.call_soon(each._flush)
         each._watch_input(True)
     return one, other
+
+

@@ -80,7 +80,9 @@ class TLSPump:
         "_closing", "_early", "_ready", "_said_goodbye", "answered", "failure", "incoming", "outgoing", "session"
     )  # fmt: skip
 
-    def __init__(self, tls: TLS, incoming: ssl.MemoryBIO | None = None, outgoing: ssl.MemoryBIO | None = None) -> None:
+    def __init__(
+        self, tls: TLS, incoming: ssl.MemoryBIO | None = None, outgoing: ssl.MemoryBIO | None = None
+    ) -> None:
         self.incoming = incoming or ssl.MemoryBIO()
         self.outgoing = outgoing or ssl.MemoryBIO()
         self._early: list[bytes] | None = []
