@@ -234,7 +234,7 @@ def test_run_takes_a_server_or_a_client() -> None:
     """Anything else is a TypeError."""
     run: Any = wsmash.run
     for wrong in (None, wsmash.create_server, wsmash.connect("ws://server.example/")):
-        with pytest.raises(TypeError, match="WebSocketServer or a WebSocketClient"):
+        with pytest.raises(TypeError, match="WebSocketServer, a WebSocketClient or"):
             run(wrong)
 
 

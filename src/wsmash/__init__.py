@@ -15,6 +15,7 @@ from .errors import (
     InvalidMessage,
     InvalidState,
     InvalidURL,
+    LoadError,
     MessageTooBig,
     OpenTimeout,
     OutcomeUnknown,
@@ -24,6 +25,7 @@ from .errors import (
     RequestTimeout,
     SlowConsumer,
     WebSocketError,
+    WorkerError,
 )
 from .options import ClientOptions, Deflate, OfflineQueue, Outage, Reconnect, ReconnectPolicy, ServerOptions
 from .publishing import GapEvent, ServerEvent
@@ -69,6 +71,7 @@ __all__ = [
     "InvalidMessage",
     "InvalidState",
     "InvalidURL",
+    "LoadError",
     "MessageEvent",
     "MessageTooBig",
     "OfflineQueue",
@@ -99,6 +102,7 @@ __all__ = [
     "WebSocketConnection",
     "WebSocketError",
     "WebSocketServer",
+    "WorkerError",
     "__version__",
     "basic_auth",
     "bearer_auth",

@@ -207,3 +207,11 @@ class RequestError(WebSocketError):
 
 class RequestTimeout(WebSocketError, TimeoutError):
     """No answer came within the time that was given for it."""
+
+
+class LoadError(WebSocketError, ImportError):
+    """There is no server to be had by the text `"module:name"` that was given."""
+
+
+class WorkerError(WebSocketError, RuntimeError):
+    """Several processes cannot serve, or have not ended as they were asked to; the text says which one, and why."""

@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from types import FrameType
+from collections.abc import Callable
 
-from .certificates import Certificate
 from .client import WebSocketClient
 from .constants import CloseCode, State
 from .errors import ConnectionClosed, InvalidState, WebSocketError
+from .loading import being_loaded, load_server, split_name
+from .logs import log_to_stderr
+from .loops import new_event_loop
+from .options.checks import check_int
 from .server import WebSocketServer
+from .signals import ended_by_signals, reloaded_by_signal
 from .watchdog import Watchdog
-
-try:
-    from uvloop import new_event_loop
-except ImportError:
-    # Sockets are read by readiness, which Windows' default loop does not tell.
-    new_event_loop = asyncio.SelectorEventLoop  # type: ignore[assignment]
+from .workers.messages import LOCAL, App
+from .workers.parent import supervise
 
 
-logger = logging.getLogger("wsmash")
-
-
-def run(server_or_client: WebSocketServer | WebSocketClient) -> None:
+def run(
+    server_or_client: WebSocketServer | WebSocketClient | str, *, workers: int | None = None, broker: str | None = None
+) -> None:
     """Start a server, or connect a client, and run until it is closed or SIGINT or SIGTERM comes.
 
     A client whose `close` callback connects it again runs on.
@@ -41,21 +34,70 @@ def run(server_or_client: WebSocketServer | WebSocketClient) -> None:
     second signal. At SIGHUP a server loads its `Certificate` again. uvloop is used
     where it is installed.
 
+    Args:
+        server_or_client: a server, a client, or the name of a server, "module:name":
+            that of an object, or of a function without parameters that makes one.
+        workers: how many processes serve; more than one needs a server's name, since
+            each loads it for itself. This process then loads nothing: it listens,
+            watches over them, starts those again that die, and at SIGHUP all of them,
+            one after the other. See docs/workers.md.
+        broker: in place of the server's own; for workers also "local", a NATS server of
+            theirs (which they get where the server names none), or "memory": each has
+            topics and broadcasts of its own.
+
     Raises:
-        TypeError: this is neither a server nor a client.
-        RuntimeError: an event loop is running already.
+        TypeError: this is neither a server nor a client, or an object for several processes.
+        ValueError: `workers` is no number above 0.
+        LoadError: there is no server of that name.
+        RuntimeError: an event loop is running already, or a module is just being loaded.
         OSError, ConnectError, OpenTimeout, HandshakeError: it could not start or
             connect, and has no `error` callback.
+        WorkerError: no worker could start, or one did not end by itself.
         WebSocketError: the same of a client with `reconnect`, which an outage has ended.
     """
+    if workers is not None:
+        check_int("workers", workers, 1)
+    if isinstance(server_or_client, str):
+        run_app(App(server_or_client, {} if broker is None else {"broker": broker}), workers)
+        return
     if not isinstance(server_or_client, (WebSocketServer, WebSocketClient)):
-        raise TypeError(f"run takes a WebSocketServer or a WebSocketClient, not {server_or_client!r}")
+        raise TypeError(f"run takes a WebSocketServer, a WebSocketClient or 'module:name', not {server_or_client!r}")
+    if workers not in (None, 1) or broker is not None:
+        raise TypeError("workers and broker are for a server that is named: give 'module:name' in place of the object")
+    _check_place()
+    _run(server_or_client)
+
+
+def run_app(app: App, workers: int | None) -> None:
+    """Run a server that is named, in this process or in several; see `run`."""
+    split_name(app.name)
+    _check_place()
+    if workers not in (None, 1):
+        supervise(app, workers)
+        return
+    if app.changes.get("broker") == LOCAL:
+        raise ValueError(f"broker={LOCAL!r} is for several workers; one process has its topics in memory")
+    server = load_server(app.name, app.changes)
+    if app.log_level is not None:
+        log_to_stderr(app.log_level)
+    _run(server)
+
+
+def _check_place() -> None:
+    name = being_loaded()
+    if name is not None:
+        raise RuntimeError(
+            f"run was called while {name!r} was being loaded, which would never end: "
+            "put it under `if __name__ == '__main__':`"
+        )
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        pass
-    else:
-        raise RuntimeError("run cannot be called inside a running event loop: await its start() or connect() there")
+        return
+    raise RuntimeError("run cannot be called inside a running event loop: await its start() or connect() there")
+
+
+def _run(server_or_client: WebSocketServer | WebSocketClient) -> None:
     with Watchdog() as watchdog, asyncio.Runner(loop_factory=new_event_loop) as runner:
         if isinstance(server_or_client, WebSocketServer):
             watchdog.patience = server_or_client.get_options().shutdown_timeout
@@ -66,7 +108,7 @@ def run(server_or_client: WebSocketServer | WebSocketClient) -> None:
 
 
 async def _serve(server: WebSocketServer, watchdog: Watchdog) -> None:
-    with _signals(server.stop, server.abort, watchdog), _reloading(server):
+    with ended_by_signals(_one_after(server.stop, server.abort), watchdog.signalled), reloaded_by_signal(server):
         try:
             await server.start()
         except InvalidState:
@@ -87,7 +129,7 @@ async def _talk(client: WebSocketClient, watchdog: Watchdog) -> None:
         leaving = True
         client.close(CloseCode.GOING_AWAY)
 
-    with _signals(leave, client._cut, watchdog):
+    with ended_by_signals(_one_after(leave, client._cut), watchdog.signalled):
         client.connect()
         while client.get_state() is not State.CLOSED:  # a close callback may have connected again
             if leaving:
@@ -111,62 +153,11 @@ async def _failure_of(client: WebSocketClient) -> WebSocketError | None:
     return None
 
 
-@contextlib.contextmanager
-def _reloading(server: WebSocketServer) -> Iterator[None]:
-    """Load the server's certificate again at SIGHUP, if it has one that can be."""
-    number = getattr(signal, "SIGHUP", None)  # Windows has none
-    reloads = isinstance(server.get_options().ssl, Certificate)
-    if number is None or not reloads or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def reload() -> None:
-        try:
-            server.reload_certificates()
-        except OSError as error:
-            # Its text says all: a traceback would lead into the standard library.
-            logger.error("the certificate in use stays: %s", error)  # noqa: TRY400
-
-    loop = asyncio.get_running_loop()
-    before = signal.getsignal(number)
-    loop.add_signal_handler(number, reload)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(number)
-        signal.signal(number, before)
-
-
-@contextlib.contextmanager
-def _signals(first: Callable[[], object], second: Callable[[], object], watchdog: Watchdog) -> Iterator[None]:
-    """Call `first` at the first signal, and `second` at those after it. Only the main thread hears of signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
+def _one_after(first: Callable[[], object], second: Callable[[], object]) -> Callable[[], None]:
+    """What calls `first` when it is called, and `second` each time after that."""
     actions = [first]
 
     def act() -> None:
         (actions.pop() if actions else second)()
 
-    def hear(_: int, __: FrameType | None) -> None:
-        # Python calls this though the loop is stuck in a callback; `act` is called by the loop.
-        watchdog.signalled(loop)
-        if os.name != "posix":
-            loop.call_soon_threadsafe(act)
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
-        with contextlib.suppress(NotImplementedError):  # Windows
-            loop.add_signal_handler(number, act)
-        signal.signal(number, hear)
-        if os.name == "posix":
-            signal.siginterrupt(number, False)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            with contextlib.suppress(NotImplementedError):
-                loop.remove_signal_handler(number)
-            signal.signal(number, before[number])
+    return act

@@ -49,7 +49,7 @@ client.close("1000")  # type: ignore[arg-type]
 client.close(1000, b"bye")  # type: ignore[arg-type]
 client.latency = 1.0  # type: ignore[misc]
 server.broadcast("all", True)  # type: ignore[arg-type]
-wsmash.run("ws://a")  # type: ignore[arg-type]
+wsmash.run(3)  # type: ignore[arg-type]
 wsmash.http_to_ws_url(b"http://a")  # type: ignore[arg-type]
 
 

@@ -1,0 +1,139 @@
+"""One place among the workers, where there is always one at work: what starts it again, and lets another take over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+from ..errors import WebSocketError, WorkerError
+from .messages import App, Wish
+from .places import Place, Places
+from .process import START_TIMEOUT, Process
+
+logger = logging.getLogger("wsmash")
+
+FIRST_DELAY = 0.25
+"""Seconds after which a worker that has died is started again, at most; twice as many each time after that."""
+
+LONGEST_DELAY = 15.0
+"""That doubling ends there."""
+
+HEALTHY_AFTER = 10.0
+"""Seconds that a worker must have lived for the delays to begin anew."""
+
+
+class Supplies(Protocol):
+    """What workers are given."""
+
+    places: Places
+
+    async def broker(self, wish: Wish) -> str | None:
+        """The URL of the broker that a worker needs and does not name."""
+
+
+class Slot:
+    """The place with one number.
+
+    Args:
+        app: what is served.
+        number: from 1 on.
+        supplies: what its workers are given.
+
+    Attributes:
+        number: as given.
+        worker: the one that is at work there, or has died; None before the first.
+        leaving: those that still see their clients out, and have another in their place.
+        place: where it listens.
+    """
+
+    def __init__(self, app: App, number: int, supplies: Supplies) -> None:
+        self.number = number
+        self.worker: Process | None = None
+        self.leaving: set[Process] = set()
+        self.place: Place | None = None
+        self._app = app
+        self._supplies = supplies
+        self._starting = asyncio.Lock()  # one at a time
+        self._failures = 0
+        self._changed = asyncio.Event()
+
+    async def fill(self, loaded: Callable[[], None] = lambda: None) -> None:
+        """Start a worker, and wait until it listens.
+
+        Args:
+            loaded: called once it has loaded its server.
+
+        Raises:
+            WorkerError, LoadError, OSError: it cannot; nothing is left of the attempt.
+        """
+        async with self._starting:
+            self.worker = await self._start(loaded)
+
+    async def _start(self, loaded: Callable[[], None] = lambda: None) -> Process:
+        worker = await Process.start(self._app, self.number)
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                wish = await worker.wish()
+                loaded()
+                place = Place.of(wish)
+                sockets = await self._supplies.places.sockets(place, self.number)
+                await worker.grant(sockets, await self._supplies.broker(wish))
+        except TimeoutError:
+            await worker.kill()
+            raise WorkerError(f"{worker} could not start: it did not listen within {START_TIMEOUT:g} s") from None
+        except BaseException:
+            await worker.kill()
+            raise
+        self.place = place
+        return worker
+
+    async def keep(self) -> None:
+        """Start a worker again whenever it dies, for ever, and later each time."""
+        while (worker := self.worker) is not None:
+            await worker.ended()
+            if worker is not self.worker:
+                continue  # another has taken over, which is what it has ended for
+            worker.close()
+            await self._again(f"{worker} {worker.how()} after {worker.lived:.1f} s", worker.lived)
+
+    async def _again(self, what: str, lived: float) -> None:
+        if lived >= HEALTHY_AFTER:
+            self._failures = 0
+        dead = self.worker
+        while self.worker is dead:
+            most = min(LONGEST_DELAY, FIRST_DELAY * 2.0**self._failures)
+            self._failures = min(self._failures + 1, 16)
+            delay = random.uniform(most / 2, most)  # noqa: S311  # no secret
+            logger.error("%s; it is started again in %.1f s", what, delay)
+            await asyncio.sleep(delay)
+            async with self._starting:
+                if self.worker is not dead:
+                    return  # a restart was faster
+                try:
+                    self.worker = await self._start()
+                except (WebSocketError, OSError) as error:
+                    what = str(error)
+                else:
+                    logger.info("%s is at work", self.worker)
+
+    async def replace(self) -> None:
+        """Start another worker, and once that listens have the old one see its clients out.
+
+        Raises:
+            WorkerError, LoadError, OSError: the new one cannot start; the old one stays.
+        """
+        async with self._starting:
+            new = await self._start()
+            old, self.worker = self.worker, new
+        self._failures = 0
+        if old is None or old.status is not None:
+            return
+        logger.info("%s takes over from %s", new, old)
+        self.leaving.add(old)
+        await old.end("make way")
+        self.leaving.discard(old)
+        if old.killed:
+            logger.error("%s did not end in time, and was killed", old)
