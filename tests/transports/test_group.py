@@ -8,7 +8,7 @@ import pytest
 
 from fixtures.driver import LIMITS, MIB, Bench, End
 from fixtures.frames import frame, frames_in, text
-from fixtures.in_loop import in_loop
+from fixtures.in_loop import in_loop, turns
 from wsmash.constants import Opcode, Role
 from wsmash.options import Deflate, Limits
 from wsmash.sansio.deflate_negotiation import DeflateParams
@@ -183,6 +183,7 @@ async def test_a_message_that_does_not_fit_is_reported_however_little_waits(benc
     small = Prepared(Opcode.BINARY, bytes(10_000))
     while not end.channel.info().buffered:
         group.send(small)
+        await turns(2)  # what is only gathered is written
     assert group.send(Prepared(Opcode.BINARY, bytes(MIB))) == 0
     assert slow.told == [(end.channel, True)]
     while not end.handler.all("drained"):
