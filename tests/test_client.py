@@ -27,8 +27,8 @@ def test_a_new_client_needs_no_loop() -> None:
     client.off("message", callback)
     assert client.get_state() is State.CONNECTING and not client.is_open()
     assert client.get_url() == "ws://server.example/a?b" and client.get_protocols() == ("chat", "superchat")
-    nothing: list[object] = [client.request, client.response, client.subprotocol, client.remote_address, client.latency]
-    assert nothing == [None] * 5
+    nothing: list[object] = [client.response, client.subprotocol, client.remote_address, client.latency]
+    assert nothing == [None] * 4 and not client.request
     assert client.state == {} and client.state is client.state
     assert repr(client) == "<WebSocketClient CONNECTING ws://server.example/a?***>"
 
@@ -271,7 +271,7 @@ async def test_what_there_is_to_know_of_an_open_client() -> None:
         client = wsmash.create_client(url, ["a", "b"])
         await client.connect()
         assert client.subprotocol == "b"
-        assert client.request is not None and client.request.headers["Sec-WebSocket-Protocol"] == "a, b"
+        assert client.request and client.request.headers["Sec-WebSocket-Protocol"] == "a, b"
         assert client.response is not None and client.response.status == 101
         assert isinstance(client.remote_address, tuple) and isinstance(client.local_address, tuple)
         assert client.remote_address[0] == client.local_address[0] == "127.0.0.1"

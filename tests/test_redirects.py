@@ -75,7 +75,7 @@ async def test_followed(status: int) -> None:
             heard = listened_to(client)
             await client.connect()
             assert client.is_open() and client.get_url() == url
-            assert client.request is not None and client.request.target == "/new?x"
+            assert client.request and client.request.target == "/new?x"
             assert client.request.host == f"127.0.0.1:{there.port}"
             assert client.response is not None and client.response.status == 101
             assert heard == [("open", None)]

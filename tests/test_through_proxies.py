@@ -77,7 +77,7 @@ async def test_the_proxy_looks_names_up(scheme: str) -> None:
     async with echoing() as server, proxying(scheme, names={"inside.example": "127.0.0.1"}) as there:
         url = f"ws://inside.example:{server.port}"
         async with wsmash.connect(url, **through(there, scheme)) as client:
-            assert client.request is not None and client.request.host == f"inside.example:{server.port}"
+            assert client.request and client.request.host == f"inside.example:{server.port}"
     assert there.hops[0].place == "inside.example"
 
 

@@ -37,6 +37,9 @@ from .runtime.owner import Counters
 from .sansio.head import Request, Response
 from .sansio.headers import Headers
 from .server import WebSocketServer, create_server
+from .session.calls import ClientRequest
+from .session.events import TopicEvent, TopicGap, TopicMessage, TopicPresence, TopicRefused, TopicSubscribed
+from .session.subscription import Subscription
 from .topics.access import TopicRequest
 from .topics.brokers.base import Broker
 from .topics.policy import TopicPolicy
@@ -53,6 +56,7 @@ __all__ = [
     "BrokerUnavailable",
     "Certificate",
     "ClientOptions",
+    "ClientRequest",
     "CloseCode",
     "CloseEvent",
     "ConnectError",
@@ -96,8 +100,15 @@ __all__ = [
     "SlowConsumer",
     "State",
     "Subscribed",
+    "Subscription",
+    "TopicEvent",
+    "TopicGap",
+    "TopicMessage",
     "TopicPolicy",
+    "TopicPresence",
+    "TopicRefused",
     "TopicRequest",
+    "TopicSubscribed",
     "WebSocketClient",
     "WebSocketConnection",
     "WebSocketError",

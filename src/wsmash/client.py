@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Self
 
 from .attempt import Attempt, encode_opening
+from .codecs import Message
 from .constants import CloseCode, Role, State
 from .errors import ConnectionClosed, InvalidState, WebSocketError
 from .options import ClientOptions
@@ -18,11 +19,17 @@ from .runtime.actions import DONE, Action, Pending
 from .runtime.environment import current_environment
 from .runtime.owner import Owner
 from .sansio.handshake import Agreement
-from .sansio.head import Request, Response
+from .sansio.head import Response
 from .sansio.http1 import ParsedHead
 from .sansio.receiver import Compression
 from .sansio.states import Life, Signal, advance
+from .session.calls import TIMEOUT, ClientRequest, get_presence, no_session, publish
+from .session.client import ClientSession
+from .session.envelopes import PROTOCOL
+from .session.envelopes import Present as Member
+from .session.subscription import Subscription
 from .signatures import takes, with_parameters_of
+from .topics.position import Position
 from .transports.base import Channel
 
 logger = logging.getLogger("wsmash")
@@ -45,7 +52,7 @@ class WebSocketClient(ReconnectingConnection):
         ValueError, TypeError: an option is not what it may be.
     """
 
-    __slots__ = ("_answer", "_attempt", "_patient")
+    __slots__ = ("_answer", "_attempt", "_patient", "_session")
 
     @takes(ClientOptions)
     def __init__(self, options: ClientOptions) -> None:
@@ -53,6 +60,7 @@ class WebSocketClient(ReconnectingConnection):
         self._attempt: Attempt | None = None
         self._patient = False
         self._answer: ParsedHead | None = None
+        self._session = ClientSession(self) if PROTOCOL in options.protocols else None
         encode_opening(options, options.address, key="")  # what cannot be sent is the caller's mistake, and raised here
 
     # -- connecting
@@ -125,6 +133,8 @@ class WebSocketClient(ReconnectingConnection):
         self._answer = head
         channel.upgrade(self, Role.CLIENT, self._owner.limits, compression, rest)
         self._opened(channel, agreement.subprotocol)
+        if self._session is not None:
+            self._session.opened(agreement.subprotocol)
         self._start_callbacks(self._open_stage())
         self._owner.environment.loop.call_soon(self._settle_connect, self._connecting)
 
@@ -214,9 +224,14 @@ class WebSocketClient(ReconnectingConnection):
         return tuple(self.options.protocols)
 
     @property
-    def request(self) -> Request | None:
-        """The request that was sent; None before `connect`."""
-        return None if self._attempt is None else self._attempt.request
+    def request(self) -> ClientRequest:
+        """The request that opened the connection, false before there is one; called, a request to the server's methods.
+
+        ```python no-run
+        total = await client.request("sum", [1, 2], timeout=5)
+        ```
+        """
+        return ClientRequest(None if self._attempt is None else self._attempt.request, self._session)
 
     @property
     def response(self) -> Response | None:
@@ -226,6 +241,98 @@ class WebSocketClient(ReconnectingConnection):
 
     def _shown(self) -> str:
         return self.options.address.redacted
+
+    # -- topics, where the server speaks `wsmash.v1` too
+
+    def subscribe(self, topic: str, *, since: tuple[str, int] | None = None) -> Subscription:
+        """Subscribe to a topic, or to all that a pattern stands for; before `connect` too.
+
+        Each connection is asked for it anew, from where the last one came to. A client has one subscription to each
+        topic and pattern, with as many callbacks as you like.
+
+        Args:
+            topic: segments between dots; in a pattern `*` stands for one, and `>` as the last one for the rest.
+            since: the `Position` of the last message that is known; None begins with what is published from now on.
+
+        Raises:
+            TypeError, ValueError: that is no topic, or no position.
+            InvalidState: the client was made without `protocols="wsmash.v1"`, or is subscribed to it already.
+            SlowConsumer: 1024 commands have no answer.
+        """
+        return self._need_session("subscribe").subscribe(topic, since)
+
+    @property
+    def subscriptions(self) -> Mapping[str, Subscription]:
+        """Those that are not over, by topic or pattern; the ones among them that the server made by itself."""
+        return self._need_session("subscriptions").all()
+
+    def publish(
+        self, topic: str, data: Message, *, idempotency_key: str | None = None, timeout: float | None = TIMEOUT
+    ) -> Action[Position | None]:
+        """Publish a message to all subscribers of a topic.
+
+        One that is unanswered when the connection is lost is sent again on the next one, in order and with its
+        key, by which it is added once.
+
+        Args:
+            topic: its name.
+            data: as `send` takes it.
+            idempotency_key: 1 to 128 printable ASCII characters; one is drawn where none is given.
+            timeout: seconds for all of that; None is no limit.
+
+        Returns:
+            An awaitable of the message's `Position`, or of None where it has none since the broker is away.
+            Cancelling it ends only the waiting.
+
+        Raises:
+            TypeError, ValueError: an argument is not as above.
+            InvalidState: `connect` was not called; or the client was made without `protocols="wsmash.v1"`.
+            ConnectionClosed: the client is closing or closed.
+            SlowConsumer: 1024 publications and requests have no answer, or 16 MiB of them.
+
+        When awaited it raises `OutcomeUnknown` where it may have been published, and else `RequestTimeout`,
+        `BrokerUnavailable`, `RequestError` or `ConnectionClosed`.
+        """
+        return publish(self._need_session("publish"), topic, data, idempotency_key, timeout)
+
+    def get_presence(self, topic: str, *, timeout: float | None = TIMEOUT) -> Action[tuple[Member, ...]]:
+        """Ask who is on a topic; awaited it raises as a request does, with the code "no_presence" among others."""
+        return get_presence(self._need_session("get_presence"), topic, timeout)
+
+    def _need_session(self, action: str) -> ClientSession:
+        if self._session is None:
+            raise no_session(action)
+        return self._session
+
+    def _begin(self) -> None:
+        super()._begin()
+        if self._session is not None:
+            self._session.begin()
+
+    def _release(self, error: Exception | None) -> None:
+        super()._release(error)
+        if self._session is not None:
+            self._session.lost()
+
+    def _discard(self) -> None:
+        super()._discard()
+        if self._session is not None and not self._lasts:
+            self._session.discard()
+
+    def _finish(self) -> None:
+        if self._session is not None:
+            self._session.ended()
+        super()._finish()
+
+    def _fire_close(self) -> None:
+        if self._session is None or not self._session.delivering:  # which else comes here again
+            super()._fire_close()
+
+    def drained(self) -> None:
+        """The server has caught up."""
+        super().drained()
+        if self._session is not None:
+            self._session.drained()
 
     # -- as a block
 

@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 INBOX = 1
 OUTPUT = 2
 START = 4
-"""Why reading pauses: the last one, until the callbacks that begin a connection have been called."""
+SESSION = 8
+"""Why reading pauses: `START` until the callbacks that begin a connection have been called, `SESSION` for what a
+sub-protocol has too much of."""
 
 
 class Core(Emitter):
