@@ -15,6 +15,7 @@ from ..policy import TopicPolicy
 from ..position import Position, is_epoch
 from .base import MAX_READ, TIMEOUT, History, Receiver
 from .nats_connection import Connection, Message, Subscription
+from .nats_history import read_history
 from .nats_publisher import Publisher
 from .nats_stream import Stream
 from .nats_subjects import Subjects, policy_key
@@ -249,7 +250,7 @@ class NatsBroker:
         connection = self._open_connection()
         stream = self._stream(policy)
         await stream.open(connection)
-        return await stream.read(connection, topic, after, limit)
+        return await read_history(connection, stream, policy, topic, after, limit)
 
     # -- between nodes
 

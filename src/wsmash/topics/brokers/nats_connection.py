@@ -116,6 +116,11 @@ class Connection:
         return int(self.server.get("max_payload", 1 << 20))
 
     @property
+    def is_clustered(self) -> bool:
+        """Whether the server is one of a cluster."""
+        return "cluster" in self.server
+
+    @property
     def version(self) -> tuple[int, ...]:
         """The server's: major and minor number."""
         return _version(self.server)
@@ -142,13 +147,13 @@ class Connection:
         pending = await self._request(subject, data, headers, _Pending(subject, self._loop.create_future()))
         return cast("asyncio.Future[Msg]", pending)
 
-    async def ask(self, subject: str, data: bytes = b"") -> Msg:
+    async def ask(self, subject: str, data: bytes = b"", headers: dict[str, str] | None = None) -> Msg:
         """The answer to a request.
 
         Raises:
             BrokerUnavailable: it has none.
         """
-        return cast(Msg, await self._waited(await self.send(subject, data)))
+        return cast(Msg, await self._waited(await self.send(subject, data, headers)))
 
     async def ask_many(self, subject: str, data: bytes) -> list[Msg]:
         """The answers to a request for several: the last one is a status, and without data.
