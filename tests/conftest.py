@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-pytest_plugins = ["fixtures.attempts", "fixtures.brokers", "fixtures.codec"]
+pytest_plugins = ["fixtures.attempts", "fixtures.brokers", "fixtures.codec", "fixtures.sites"]
 
 # For `make mutants`, which runs a test many times in one process, and must find the same each time.
 settings.register_profile(

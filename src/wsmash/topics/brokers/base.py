@@ -64,7 +64,7 @@ class Receiver(Protocol):
     """Who a broker tells: the hub. Called on the loop, and never from within a call of the hub's."""
 
     def pushed(self, topic: str, epoch: str, previous: int, offset: int, data: bytes) -> None:
-        """A message of a topic that is followed.
+        """A message of a topic that is followed, perhaps more than once: by its name, and by each of its patterns.
 
         Args:
             topic: its name.
@@ -94,10 +94,12 @@ class Broker(Protocol):
     Attributes:
         durability: one line, for docs and logs: what an acknowledged message survives.
         shared: whether other nodes may be there too.
+        ignored: how much came that no node sends: garbage, of a version that is not known, too long (case 107).
     """
 
     durability: str
     shared: bool
+    ignored: int
 
     async def start(self, receiver: Receiver) -> None:
         """Connect.

@@ -8,7 +8,7 @@ from typing import Final, cast
 from ...errors import BrokerError
 from .base import Broker
 
-SCHEMES: Final = {"redis": "redis", "rediss": "redis", "nats": "nats", "tls": "nats"}
+SCHEMES: Final = {"redis": "redis", "rediss": "redis", "unix": "redis", "nats": "nats", "tls": "nats"}
 """Of URLs, and the module that serves them, which is also the name of the extra of its package."""
 
 _CLASSES: Final = {"redis": "RedisBroker", "nats": "NatsBroker"}
@@ -18,7 +18,7 @@ def make_broker(url: str, namespace: str) -> Broker:
     """The broker behind a URL; it is not connected yet.
 
     Args:
-        url: `redis://...`, `rediss://...`, `nats://...` or `tls://...` (NATS over TLS).
+        url: `redis://...`, `rediss://...`, `unix:///...` (Redis), `nats://...` or `tls://...` (NATS over TLS).
         namespace: what the names of all that it keeps begin with.
 
     Raises:
