@@ -328,6 +328,10 @@ class WebSocketClient(ReconnectingConnection):
         if self._session is None or not self._session.delivering:  # which else comes here again
             super()._fire_close()
 
+    def _pause_for_inbox(self) -> None:
+        if self._session is None or self._inbox is None or not self._session.spares(self._inbox):
+            super()._pause_for_inbox()
+
     def drained(self) -> None:
         """The server has caught up."""
         super().drained()

@@ -268,6 +268,56 @@ async def test_ordinary_messages_are_delivered_as_ever(attempts: Attempts) -> No
     await server.end()
 
 
+@virtual
+async def test_a_message_callback_of_the_client_that_awaits_an_answer_gets_it(attempts: Attempts) -> None:
+    """Its inbox has the same slack; without an answer to wait for it pauses reading when it is full."""
+    server = Speaking(attempts)
+    answers: list[Any] = []
+    go = asyncio.Event()
+
+    @server.client.on("message")
+    async def ask(event: wsmash.MessageEvent) -> None:
+        await go.wait()
+        answers.append(await server.client.request("add", event.data))
+
+    await server.open()
+    server.channel.message(*map(str, range(20)))
+    await idle()
+    assert paused(server.channel)
+    go.set()
+    await idle()
+    assert not paused(server.channel)
+    server.channel.message(*map(str, range(20, 40)))
+    assert not paused(server.channel)
+    server.tell("reply", id=server.last()["id"], text="done")
+    await idle()
+    assert answers == ["done"] and server.last()["text"] == "1"
+    await server.end()
+
+
+@virtual
+async def test_the_inbox_and_subscriptions_are_emptied_before_close(attempts: Attempts) -> None:
+    """Whichever of them takes longer."""
+    for times in ((1, 3), (3, 1)):
+        server, news = await subscribed(attempts, reconnect=False)
+        told: list[Any] = []
+
+        async def callback(event: Any, told: list[Any] = told, times: tuple[int, int] = times) -> None:
+            await elapse(times[isinstance(event, wsmash.TopicMessage)])
+            told.append(event.data)
+
+        news.on("message", callback)
+        server.client.on("message", callback)
+        server.client.on("close", told.append)
+        for number in (1, 2):
+            server.message(number)
+            server.channel.message(f"ordinary {number}")
+        await server.lose()
+        await elapse(20)
+        assert sorted(told[:-1]) == ["1", "2", "ordinary 1", "ordinary 2"] and len(told) == 5
+        attempts.clear()
+
+
 # -- readers
 
 

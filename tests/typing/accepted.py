@@ -269,3 +269,46 @@ def asked(event: wsmash.ConnectionEvent, shape: wsmash.MessageEvent) -> None:
     assert_type(event.client.request.params["room"], str)
     assert_type(event.client.remote_address, tuple[str, int] | str | None)
     shape.json(Point | Move)
+
+
+# Topics, from a client
+
+
+async def topics(client: wsmash.WebSocketClient) -> None:
+    """A subscription has callbacks by event, is awaited for itself, and iterated over for its messages."""
+    news = client.subscribe("news", since=wsmash.Position("0" * 32, 7))
+    assert_type(news, wsmash.Subscription)
+    assert_type(await news, wsmash.Subscription)
+    assert_type(news.position, wsmash.Position | None)
+    async for message in news:
+        assert_type(message, wsmash.TopicMessage)
+        assert_type(message.data, str | bytes)
+        assert_type(message.json(Point), Point)
+    assert_type(client.subscriptions["news"], wsmash.Subscription)
+    assert_type(await client.publish("news", {"a": 1}, idempotency_key="k", timeout=None), wsmash.Position | None)
+    assert_type(client.request.path, str)
+    total: int = await client.request("sum", [1, 2], timeout=5)
+    await news.unsubscribe()
+    print(total, await client.get_presence("news"))
+
+
+topic = wsmash.create_client("ws://a", "wsmash.v1").subscribe("chat.>")
+
+
+@topic.on("message")
+async def published(event: wsmash.TopicMessage) -> None:
+    """A callback may be a coroutine function."""
+    assert_type(event.position, wsmash.Position | None)
+
+
+@topic.on("gap")
+def missed(event: wsmash.TopicGap) -> None:
+    """One of another event gets that."""
+    assert_type(event.reason, str)
+
+
+topic.on("subscribed", lambda event: print(event.recovered))
+topic.on("degraded", lambda event: print(event.topic))
+topic.on("join", lambda event: print(event.member.id))
+topic.on("error", lambda event: print(event.error))
+topic.off("message", published)

@@ -62,3 +62,11 @@ async def awaited() -> None:
     """What awaiting gives."""
     wrong_type: str = await client.ping()  # type: ignore[assignment]
     print(wrong_type)
+
+
+news = client.subscribe("news")
+news.on("open", opened)  # type: ignore[call-overload]
+news.on("message", opened)  # type: ignore[call-overload]
+client.subscribe("news", since=5)  # type: ignore[arg-type]
+client.publish("news", 5)  # type: ignore[arg-type]
+client.request()  # type: ignore[call-arg]

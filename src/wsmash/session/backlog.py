@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable
-from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
@@ -137,8 +136,9 @@ class Backlog:
         subscription = self._subscription
         client = subscription._client
         subscription._delivers(event)
-        callbacks = as_tuple(getattr(subscription, slot))
-        context = cast(Context, client._context)
+        callbacks, context = as_tuple(getattr(subscription, slot)), client._context
+        if context is None:
+            return  # the client is closed, and no event follows
         for at, callback in enumerate(callbacks, 1):
             try:
                 result = context.run(callback, event)

@@ -12,7 +12,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..constants import CloseCode, Opcode
+from ..constants import MAX_QUEUE_BYTES, CloseCode, Opcode
 from ..errors import InvalidMessage, InvalidState
 from ..runtime.actions import DONE, Action, Pending, finished_with, retrieve
 from ..runtime.core import SESSION
@@ -20,6 +20,7 @@ from ..sansio.states import Life
 from ..topics.names import check_pattern, is_pattern
 from ..topics.position import Position, is_epoch
 from ..transports.base import REFUSED
+from .backlog import SLACK
 from .commands import Asking, Command, Commands, Leaving
 from .envelopes import (
     PROTOCOL,
@@ -39,6 +40,7 @@ from .subscription import Phase, Subscription
 if TYPE_CHECKING:
     from ..client import WebSocketClient
     from ..runtime.connection import WebSocketConnection
+    from ..runtime.inbox import Inbox
 
 
 class ClientSession:
@@ -71,6 +73,10 @@ class ClientSession:
     def opened(self, subprotocol: str | None) -> None:
         """There is a connection; nothing has come by it yet."""
         client = self.client
+        # What nobody reads must not keep envelopes back.
+        client._owner.patient = client._patient and subprotocol != PROTOCOL
+        if client._inbox is not None:
+            client._inbox.patient = client._owner.patient
         if subprotocol != PROTOCOL:
             self._refused = InvalidState(
                 f"the server has no topics: it did not agree on the subprotocol {PROTOCOL}, but "
@@ -81,7 +87,6 @@ class ClientSession:
                 self.news.refused(subscription, self._refused, Phase.IDLE)
             return
         client._gate = self
-        client._owner.patient = False  # what nobody reads must not keep envelopes back
         self._open, self._full, self._refused = True, False, None
         self.commands.send_again([self._asking(each) for each in self.subscriptions.values() if not each._given])
         self.reconsider()
@@ -282,6 +287,17 @@ class ClientSession:
             client._pause(SESSION)
         elif paused:
             client._resume(SESSION)
+        inbox = client._inbox
+        if inbox is not None and inbox.full:
+            if self.spares(inbox):
+                client._resume_after_inbox()
+            else:
+                inbox.pause_if_full()
+
+    def spares(self, inbox: Inbox) -> bool:
+        """Whether the client's own inbox, which is full, has that slack."""
+        queue = inbox.queue
+        return bool(self.commands) and len(queue) < queue.most * SLACK and queue.size < MAX_QUEUE_BYTES * SLACK
 
     @property
     def delivering(self) -> bool:
@@ -289,9 +305,11 @@ class ClientSession:
         return any(each._backlog.busy for each in self.subscriptions.values())
 
     def settled(self) -> None:
-        """Callbacks of a subscription have been given all there is."""
+        """Callbacks of a subscription have been given all there is: where that was waited for, the client ends."""
         client = self.client
-        if client._life is Life.LOST and client._context is not None:
+        if client._life is not Life.LOST or client._context is None or self.delivering:
+            return
+        if client._inbox is None or not client._inbox.end():
             client._owner.environment.loop.call_soon(client._fire_close)
 
     def all(self) -> Mapping[str, Subscription]:

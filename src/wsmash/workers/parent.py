@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from ..errors import WebSocketError, WorkerError
+from .local_nats import LocalNats
 from .messages import App, Wish
 from .places import Places
 from .process import Process, can_start
@@ -42,10 +43,11 @@ class Parent:
     def __init__(self, app: App, count: int) -> None:
         self.places = Places(count)
         self._slots = [Slot(app, number, self) for number in range(1, count + 1)]
-        self._signals = 0
         self._asked = asyncio.Event()  # to end
         self._again = asyncio.Event()  # to replace all
         self._aborting = asyncio.Event()
+        self._nats: LocalNats | None = None
+        self._finding = asyncio.Lock()
 
     async def run(self) -> None:
         """Serve until told to end."""
@@ -99,8 +101,19 @@ class Parent:
             raise failures.exceptions[0] from None
 
     async def broker(self, wish: Wish) -> str | None:
-        """None yet."""
-        return None
+        """The URL of the broker that a worker needs and does not name: a NATS server, started for the first of them.
+
+        Raises:
+            WorkerError: it is not installed, or does not start.
+        """
+        if not wish.local:
+            return None
+        async with self._finding:
+            if self._nats is None:
+                nats = LocalNats()
+                await nats.start()
+                self._nats = nats
+        return self._nats.url
 
     # -- replacing
 
@@ -132,6 +145,8 @@ class Parent:
         aborting = asyncio.create_task(self._abort(living))
         await asyncio.gather(*(each.end("stop") for each in living))
         aborting.cancel()
+        if self._nats is not None:
+            await self._nats.stop()
         self.places.remove()
         for each in workers:
             each.close()

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from typing import Protocol
 
 from ..errors import WebSocketError, WorkerError
+from .backoff import Backoff
 from .messages import App, Wish
 from .places import Place, Places
 from .process import START_TIMEOUT, Process
 
 logger = logging.getLogger("wsmash")
-
-FIRST_DELAY = 0.25
-"""Seconds after which a worker that has died is started again, at most; twice as many each time after that."""
-
-LONGEST_DELAY = 15.0
-"""That doubling ends there."""
-
-HEALTHY_AFTER = 10.0
-"""Seconds that a worker must have lived for the delays to begin anew."""
 
 
 class Supplies(Protocol):
@@ -57,8 +48,7 @@ class Slot:
         self._app = app
         self._supplies = supplies
         self._starting = asyncio.Lock()  # one at a time
-        self._failures = 0
-        self._changed = asyncio.Event()
+        self._backoff = Backoff()
 
     async def fill(self, loaded: Callable[[], None] = lambda: None) -> None:
         """Start a worker, and wait until it listens.
@@ -100,13 +90,10 @@ class Slot:
             await self._again(f"{worker} {worker.how()} after {worker.lived:.1f} s", worker.lived)
 
     async def _again(self, what: str, lived: float) -> None:
-        if lived >= HEALTHY_AFTER:
-            self._failures = 0
+        self._backoff.lived(lived)
         dead = self.worker
         while self.worker is dead:
-            most = min(LONGEST_DELAY, FIRST_DELAY * 2.0**self._failures)
-            self._failures = min(self._failures + 1, 16)
-            delay = random.uniform(most / 2, most)  # noqa: S311  # no secret
+            delay = self._backoff.delay()
             logger.error("%s; it is started again in %.1f s", what, delay)
             await asyncio.sleep(delay)
             async with self._starting:
@@ -128,7 +115,7 @@ class Slot:
         async with self._starting:
             new = await self._start()
             old, self.worker = self.worker, new
-        self._failures = 0
+        self._backoff.reset()
         if old is None or old.status is not None:
             return
         logger.info("%s takes over from %s", new, old)
