@@ -39,6 +39,7 @@ from .sansio.headers import Headers
 from .server import WebSocketServer, create_server
 from .session.calls import ClientRequest
 from .session.events import TopicEvent, TopicGap, TopicMessage, TopicPresence, TopicRefused, TopicSubscribed
+from .session.methods import RequestEvent
 from .session.subscription import Subscription
 from .topics.access import TopicRequest
 from .topics.brokers.base import Broker
@@ -91,6 +92,7 @@ __all__ = [
     "ReconnectingEvent",
     "Request",
     "RequestError",
+    "RequestEvent",
     "RequestTimeout",
     "Response",
     "ServerConnection",

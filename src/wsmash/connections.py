@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from .sansio.handshake import negotiate
 from .sansio.head import RemoteAddress
 from .sansio.http1 import ParsedHead, encode_upgrade
 from .sansio.receiver import Compression
+from .session.methods import Method
 from .topics.audience import Audience
 from .topics.hub import Hub
 from .transports.base import Channel
@@ -93,8 +94,8 @@ class Connections:
         """How many places an address has taken, whatever its ports; 0 where it is none, or none are counted."""
         return self._of_address[counted_as(address[0])] if isinstance(address, tuple) else 0
 
-    def own(self, endpoints: Sequence[Endpoint], hub: Hub) -> None:
-        """Let the endpoints have connections, which may be subscribed to the topics of a hub."""
+    def own(self, endpoints: Sequence[Endpoint], hub: Hub, methods: Mapping[str, Method]) -> None:
+        """Let the endpoints have connections, which may be subscribed to the topics of a hub, and call methods."""
         for endpoint in endpoints:
             endpoint._owner = EndpointOwner(
                 self._environment,
@@ -107,6 +108,7 @@ class Connections:
                 left=self._left,
                 everyone=self.everyone,
                 hub=hub,
+                methods=methods,
                 alone=len(endpoints) == 1,
             )
             endpoint._owner.tasks = self.tasks

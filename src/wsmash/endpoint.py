@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from typing import Any, ClassVar, Literal, overload
 
@@ -27,6 +27,9 @@ from .sansio.head import RemoteAddress, Request, Response
 from .sansio.headers import parse_tokens
 from .sansio.http1 import parse_request
 from .sansio.states import Life
+from .session.envelopes import PROTOCOL
+from .session.methods import Method
+from .session.server import Session
 from .topics.audience import Audience
 from .topics.hub import Hub
 from .topics.subscriber import Subscriber
@@ -109,6 +112,8 @@ class ServerConnection(Subscriber):
 
     def _opened(self, channel: Channel, subprotocol: str | None) -> None:
         super()._opened(channel, subprotocol)
+        if subprotocol == PROTOCOL:
+            self._gate = Session(self, self._hub, self._endpoint.methods, self._gate)
         if self._state is not None and self._state.get(USER):
             self._authenticated = True
         elif self._endpoint.auth_timeout is not None:
@@ -175,6 +180,7 @@ class EndpointOwner(Owner):
         left: Callable[[Channel, ServerConnection], None],
         everyone: Audience[ServerConnection],
         hub: Hub,
+        methods: Mapping[str, Method],
         alone: bool = False,
     ) -> None:
         super().__init__(environment, options, Role.SERVER, counters, patient=False, reports=reports)
@@ -185,6 +191,7 @@ class EndpointOwner(Owner):
         self.callers = callers
         self.secure = secure
         self.hub = hub
+        self.methods = methods
         # Where there is no other endpoint, its clients are all there are.
         self.audience = everyone if alone else Audience[ServerConnection](environment)
         self._audiences = (everyone,) if alone else (self.audience, everyone)
@@ -207,6 +214,8 @@ class EndpointOwner(Owner):
 
     def left(self, connection: Any) -> None:
         self.closing(connection)
+        if isinstance(connection._gate, Session):
+            connection._gate.end()
         self._left(connection._channel, connection)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .codecs import Message
 from .endpoint import EndpointOwner
@@ -14,11 +16,15 @@ from .runtime.emitter import Emitter, Stored
 from .runtime.events import Immutable, set_once
 from .sansio.states import ServerLife
 from .serving import Serving
+from .session.methods import Method, check_method
 from .topics.policy import OutagePolicy, Policies, TopicPolicy
 from .topics.position import Position
 
 if TYPE_CHECKING:
     from .server import WebSocketServer
+
+
+M = TypeVar("M", bound=Method)
 
 
 class ServerEvent(Immutable):
@@ -70,6 +76,7 @@ class Publishing(Emitter):
         self._on_restored: Stored = None
         self._on_gap: Stored = None
         self._policies = Policies()
+        self._methods: dict[str, Method] = {}
         self._life = ServerLife.NEW
         self._serving: Serving | None = None  # the present run, or the last one
         self._context: Context | None = None
@@ -125,6 +132,27 @@ class Publishing(Emitter):
             RuntimeError: called from another thread than the event loop's.
         """
         return self._running("publish").hub.publish(topic, data, idempotency_key)
+
+    @overload
+    def method(self, name: str, callback: M) -> M: ...
+    @overload
+    def method(self, name: str) -> Callable[[M], M]: ...
+    def method(self, name: str, callback: M | None = None) -> Any:
+        """Let clients call a function, or a coroutine function, by a name (`client.request`); also a decorator.
+
+        It is given a `RequestEvent`, and what it returns is the answer: a str as text, bytes as binary, all else as
+        JSON. `RequestError` answers with its code and text; of any other exception the client learns the code
+        "internal" alone, and the log all. A coroutine is cancelled when the client's time for it is over, when the
+        client cancels it, and when its connection is gone. `authorize` is not asked: the function decides who may.
+
+        Raises:
+            TypeError, ValueError: that is no name or no function, or there is a method of this name.
+        """
+        if callback is None:
+            return partial(self.method, name)
+        check_method(name, callback, self._methods)
+        self._methods[name] = callback
+        return callback
 
     def get_subscriber_count(self, topic: str) -> int:
         """How many connections of this node are subscribed to a topic, or to this very pattern."""

@@ -207,6 +207,7 @@ class WebSocketServer(Publishing):
             self._endpoints,
             policies=self._policies,
             listener=self,
+            methods=self._methods,
             failed=self._connection_callback_failed,
         )
         self._start_task = environment.run(self._start(self._serving, outcome))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import Context
 from socket import AF_UNIX, socket
 from typing import Any
@@ -22,6 +22,9 @@ from .reception import Reception
 from .routing import Router
 from .runtime.counters import ServerCounters
 from .runtime.environment import Environment
+from .session.dialect import Envelopes
+from .session.envelopes import PROTOCOL
+from .session.methods import Method
 from .topics.hub import Hub, Listener
 from .topics.policy import Policies
 
@@ -49,6 +52,7 @@ class Serving:
         endpoints: all of them.
         policies: what is promised of topics.
         listener: hears of what happens to topics.
+        methods: what clients may call, by name.
         failed: hears of a `connection` callback that raised.
 
     Attributes:
@@ -70,18 +74,23 @@ class Serving:
         *,
         policies: Policies,
         listener: Listener,
+        methods: Mapping[str, Method],
         failed: Callable[[ServerConnection, BaseException], None],
     ) -> None:
         self.environment = environment
         self.port: int | None = None
         self.succeeded = False
-        self.connections = Connections(
-            environment, options, counters, context, failed=failed, changed=self._check_gone
-        )
+        self.connections = Connections(environment, options, counters, context, failed=failed, changed=self._check_gone)
         self.hub = Hub(
-            environment, options, counters, policies, listener=listener, reports=self.connections.reports
+            environment,
+            options,
+            counters,
+            policies,
+            listener=listener,
+            reports=self.connections.reports,
+            dialects={PROTOCOL: Envelopes()},
         )
-        self.connections.own(endpoints, self.hub)
+        self.connections.own(endpoints, self.hub, methods)
         self._options = options
         self._counters = counters
         self._router = router

@@ -94,7 +94,7 @@ commands = st.one_of(
 news = st.one_of(
     with_content(Reply, ids),
     st.builds(
-        Reply, ids, epochs, offsets, st.booleans(), st.sampled_from(["epoch", "history"]), st.booleans(),
+        Reply, ids, epochs, offsets, st.booleans(), st.sampled_from(["epoch", "trimmed"]), st.booleans(),
         st.none() | st.lists(members, max_size=3),
     ),
     st.builds(Error, ids, text, text),
@@ -303,7 +303,7 @@ class TestPage:
         rows = {name for first in firsts for name in re.findall("`(.*?)`", first)}
         types = {each.__struct_config__.tag for each in (*get_args(FromClient), *get_args(FromServer))}
         assert types <= rows
-        assert rows - types == {*map(str, Code), "type", "code", "reason", "epoch", "history", "slow", "outage"}
+        assert rows - types == {*map(str, Code), "type", "code", "reason", "epoch", "trimmed", "slow", "outage"}
 
     def test_bounds(self) -> None:
         """The page names the codec's bounds."""

@@ -88,8 +88,8 @@ class ServerOptions(ConnectionOptions):
             or a question who is there; whatever is false refuses it. None refuses all:
             clients then get the topics that the server subscribes them to.
         max_topics_per_connection: topics and patterns that one connection may be subscribed to.
-        subscribe_rate: subscriptions, and ends of them, a second that one client may ask for, in
-            bursts of up to as many; above it they are refused.
+        subscribe_rate: subscriptions a second that one client may ask for, in bursts of up to as
+            many; above it they wait, and so does all that it sends.
         process_request: called with each `Request`, may answer it with a `Response`.
         health_path: where `GET` is answered with 200, or None. It is another than `path`.
         static: a folder of files to serve, or several by their path prefix.

@@ -208,7 +208,7 @@ class Core(Emitter):
             held += self._inbox.queue.size
         if self._outbox is not None:
             held += self._outbox.held
-        return held
+        return held if self._gate is None else held + self._gate.held
 
     @property
     def _delivering(self) -> asyncio.Task[Any] | None:

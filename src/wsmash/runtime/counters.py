@@ -36,7 +36,7 @@ class ServerCounters(Counters):
         refused_budget: answered 503 while connections held more than `max_buffered`.
         budget_spent: times that they came to that.
         closed_over_budget: connections closed with 1013 because of it.
-        refused_topics: subscriptions, publications and questions of clients that `authorize`, `subscribe_rate` or
+        refused_topics: subscriptions, publications and questions of clients that `authorize` or
             `max_topics_per_connection` has refused.
         gaps: times that subscribers of a topic, or of a pattern, were told that they may have missed messages.
         invalid_records: messages left out because the broker had them from something that is no node of ours.

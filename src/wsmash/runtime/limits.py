@@ -33,9 +33,17 @@ class TokenBucket:
         self._left -= 1
         return True
 
+    def wait(self) -> float:
+        """Seconds after which one more may pass, where none may now."""
+        return max(0.0, (1 - self._left) / self._rate)
+
 
 class Gate(Protocol):
     """What sees each message of a connection before it is delivered; most connections have none."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of what was taken and waits."""
 
     def take(self, connection: WebSocketConnection, data: str | bytes) -> bool:
         """Whether the message was taken: it is not delivered then."""
@@ -45,6 +53,8 @@ class RateLimit:
     """Fails a connection that brings more than `message_rate` messages a second."""
 
     __slots__ = ("_bucket",)
+
+    held = 0
 
     def __init__(self, rate: float, now: float) -> None:
         self._bucket = TokenBucket(rate, now)

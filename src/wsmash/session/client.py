@@ -54,6 +54,8 @@ class ClientSession:
 
     __slots__ = ("_full", "_open", "_refused", "client", "commands", "news", "subscriptions")
 
+    held = 0  # looked at on servers alone
+
     def __init__(self, client: WebSocketClient) -> None:
         self.client = client
         self.subscriptions: dict[str, Subscription] = {}

@@ -47,6 +47,7 @@ MAX_DEADLINE: Final = 3600.0
 class Code(StrEnum):
     """What kind of error an envelope tells of; an application's methods have codes of their own beside these."""
 
+    BAD_DATA = "bad_data"
     BAD_TOPIC = "bad_topic"
     CANCELLED = "cancelled"
     FORBIDDEN = "forbidden"
@@ -56,8 +57,8 @@ class Code(StrEnum):
     OUTCOME_UNKNOWN = "outcome_unknown"
     TIMEOUT = "timeout"
     TOO_BIG = "too_big"
-    TOO_MANY = "too_many"
     TOO_FAST = "too_fast"
+    TOO_MANY = "too_many"
     UNAVAILABLE = "unavailable"
     UNSUPPORTED = "unsupported"
 

@@ -1,4 +1,4 @@
-"""What clients may do with topics by themselves: whom `authorize` allows what, and how often they may ask."""
+"""What clients may do with topics by themselves: whom `authorize` allows what, and how often they may subscribe."""
 
 from __future__ import annotations
 
@@ -46,19 +46,9 @@ class Access:
         self._clock = clock
 
     def bucket(self) -> TokenBucket | None:
-        """A new connection's own, for `check_rate`; None where there is no `subscribe_rate`."""
+        """A new connection's own, for its subscriptions; None where there is no `subscribe_rate`."""
         rate = self._options.subscribe_rate
         return None if rate is None else TokenBucket(rate, self._clock())
-
-    def check_rate(self, bucket: TokenBucket | None) -> None:
-        """One more subscription, or the end of one, of the connection with this bucket.
-
-        Raises:
-            RequestError: "rate": it is too many.
-        """
-        if bucket is not None and not bucket.take(self._clock()):
-            self._counters.refused_topics += 1
-            raise RequestError("rate", f"more than subscribe_rate={self._options.subscribe_rate:g} a second")
 
     async def check(self, client: Subscriber, action: TopicAction, topic: str) -> None:
         """Ask `authorize`.

@@ -1,0 +1,37 @@
+"""How connections that speak `wsmash.v1` are told of topics: the envelopes that all subscribers of one are sent."""
+
+from __future__ import annotations
+
+from ..constants import Opcode
+from ..topics.dialect import Dialect, Encoded
+from ..topics.position import Position
+from ..topics.record import Record
+from .envelopes import Degraded, Gap, Restored, Unsubscribed, encode, encode_message
+
+
+class Envelopes(Dialect):
+    """How connections that speak `wsmash.v1` are told of topics."""
+
+    def message(self, topic: str, pattern: str | None, position: Position | None, record: Record) -> Encoded:
+        """The same for all subscribers: a topic's know the epoch, a pattern's are told it."""
+        if position is None:
+            return Opcode.TEXT, encode_message(topic, record, None, None, pattern)
+        epoch = None if pattern is None else position.epoch
+        return Opcode.TEXT, encode_message(topic, record, position.offset, epoch, pattern)
+
+    def gap(self, name: str, position: Position | None, reason: str) -> Encoded:
+        """Of a topic with its position, of a pattern without."""
+        epoch, offset = (None, None) if position is None else position
+        return Opcode.TEXT, encode(Gap(name, epoch, offset, reason))
+
+    def degraded(self) -> Encoded:
+        """Once for each connection."""
+        return Opcode.TEXT, encode(Degraded())
+
+    def restored(self) -> Encoded:
+        """The same."""
+        return Opcode.TEXT, encode(Restored())
+
+    def unsubscribed(self, name: str, code: str, message: str) -> Encoded:
+        """The server has ended it."""
+        return Opcode.TEXT, encode(Unsubscribed(name, code, message))

@@ -1,0 +1,376 @@
+"""The server's end of `wsmash.v1`: what the clients of one connection ask for, and how they are answered.
+
+A session is the gate of its connection: it takes the envelopes, and lets ordinary
+messages pass. Commands are taken up one after another, in the order in which they
+came, by one task that runs while there are any; what then takes its time (a
+request, the acknowledgement of a publication, the reading of a history) goes on
+beside those after it. Too many that wait let reading pause, so that a client that
+floods waits for itself (cases 69 and 71).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from ..constants import MAX_QUEUE_BYTES, CloseCode, Opcode
+from ..errors import (
+    BrokerUnavailable,
+    ConnectionClosed,
+    InvalidMessage,
+    InvalidState,
+    MessageTooBig,
+    OutcomeUnknown,
+    RequestError,
+)
+from ..runtime.actions import Pending
+from ..runtime.core import SESSION
+from ..runtime.delivery import FAILURES, cancelled
+from ..runtime.emitter import must_run
+from ..runtime.limits import Gate
+from ..sansio.states import Life
+from ..topics.names import check_pattern, check_topic, is_pattern
+from ..topics.position import Position
+from ..topics.record import Record
+from ..transports.base import REFUSED
+from .envelopes import (
+    Cancel,
+    Code,
+    Error,
+    FromClient,
+    FromServer,
+    Presence,
+    Publish,
+    Reply,
+    Request,
+    Subscribe,
+    Unsubscribe,
+    Unsupported,
+    content_of,
+    decode_from_client,
+    encode,
+    is_envelope,
+)
+from .methods import Method, RequestEvent, record_of_answer
+
+if TYPE_CHECKING:
+    from ..runtime.connection import WebSocketConnection
+    from ..topics.access import TopicAction
+    from ..topics.hub import Hub
+    from ..topics.subscriber import Subscribed, Subscriber
+
+MAX_COMMANDS: Final = 64
+"""Commands of one connection that wait; so does reading, while there are as many."""
+
+MAX_REQUESTS: Final = 16
+"""Requests of one connection that run at once."""
+
+_SHOWN: Final = 1000  # characters of an error's text that a client is told
+
+
+class Session:
+    """One connection's.
+
+    Args:
+        connection: it.
+        hub: its server's topics.
+        methods: what it may call, by name.
+        rate: what else looks at each of its messages, and before this does.
+    """
+
+    __slots__ = ("_bucket", "_connection", "_hub", "_methods", "_queue", "_rate", "_requests", "_running", "_slow",
+                 "_worker", "held")  # fmt: skip
+
+    def __init__(
+        self, connection: Subscriber, hub: Hub, methods: Mapping[str, Method], rate: Gate | None = None
+    ) -> None:
+        self._connection = connection
+        self._hub = hub
+        self._methods = methods
+        self._rate = rate
+        self._bucket = hub.access.bucket()
+        self._queue: deque[tuple[FromClient | Unsupported, int]] = deque()
+        self._worker: asyncio.Task[Any] | None = None
+        self._slow: set[asyncio.Task[Any]] = set()  # commands that were taken up, and are not done
+        self._requests: set[asyncio.Task[Any]] = set()
+        self._running: dict[int, asyncio.Task[Any]] = {}  # the same by id, until they are cancelled
+        self.held = 0  # bytes of what waits
+
+    # -- what comes
+
+    def take(self, connection: WebSocketConnection, data: str | bytes) -> bool:
+        """Take what is an envelope."""
+        if self._rate is not None and self._rate.take(connection, data):
+            return True
+        if not is_envelope(data):
+            return False
+        try:
+            command = decode_from_client(cast(str, data))
+        except InvalidMessage as error:
+            self._fail(error)
+            return True
+        self.held += len(data)
+        self._queue.append((command, len(data)))
+        if self._worker is None:
+            self._worker = self._run(self._work())
+        if self._crowded():
+            connection._pause(SESSION)
+        return True
+
+    def end(self) -> None:
+        """The connection is gone: nobody waits for answers any more."""
+        self._queue.clear()
+        self.held = 0
+        for task in (self._worker, *self._slow, *self._requests):
+            if task is not None:
+                task.cancel()
+
+    def _fail(self, error: InvalidMessage) -> None:
+        if self._connection._fail(CloseCode.INVALID_FRAME_PAYLOAD_DATA, f"an invalid envelope: {error}", error):
+            self._connection._owner.counters.failed_message += 1
+
+    def _run(self, coroutine: Any) -> asyncio.Task[Any]:
+        return self._connection._owner.run(coroutine, self._connection._context)
+
+    def _crowded(self) -> bool:
+        return len(self._queue) + len(self._slow) >= MAX_COMMANDS or self.held >= MAX_QUEUE_BYTES
+
+    def _settled(self, size: int) -> None:
+        """A command that waited does not any more."""
+        self.held = max(0, self.held - size)
+        if not self._crowded():
+            self._connection._resume(SESSION)
+
+    # -- one command after another
+
+    async def _work(self) -> None:
+        """Take up commands while there are any."""
+        try:
+            while self._queue and self._connection._life is Life.OPEN:
+                command, size = self._queue.popleft()
+                slow = await self._answered(command, self._take_up(command))
+                if slow is None:
+                    self._settled(size)
+                else:
+                    task = self._run(self._answered(command, slow))
+                    self._slow.add(task)
+                    task.add_done_callback(partial(self._slow_settled, size))
+        finally:
+            self._worker = None
+
+    def _slow_settled(self, size: int, task: asyncio.Task[Any]) -> None:
+        self._slow.discard(task)
+        self._settled(size)
+
+    async def _take_up(self, command: FromClient | Unsupported) -> Awaitable[Any] | None:
+        """Do what has to be done before the next command; what is left of it is returned."""
+        match command:
+            case Subscribe():
+                return await self._subscribe(command)
+            case Publish():
+                return await self._publish(command)
+            case Request():
+                self._request(command)
+            case Unsubscribe():
+                self._hub.unsubscribe(self._connection, command.topic)
+                self._tell(Reply(command.id))
+            case Cancel():
+                self._cancel(command.id)
+            case Presence():
+                await self._presence(command)
+            case Unsupported():
+                raise RequestError(Code.UNSUPPORTED, "this server does not know such a command")
+        return None
+
+    async def _answered(
+        self, command: FromClient | Unsupported, doing: Awaitable[Awaitable[Any] | None]
+    ) -> Awaitable[Any] | None:
+        """Do a part of a command; where that fails, its error is the answer."""
+        try:
+            return await doing
+        except RequestError as error:
+            self._refuse(command.id, error.code, error.message)
+        except BrokerUnavailable as error:
+            self._refuse(command.id, Code.UNAVAILABLE, str(error))
+        except OutcomeUnknown as error:
+            self._refuse(command.id, Code.OUTCOME_UNKNOWN, str(error))
+        except MessageTooBig as error:
+            self._refuse(command.id, Code.TOO_BIG, str(error))
+        except ConnectionClosed:
+            pass  # nobody is there to be told
+        except Exception as error:
+            self._report(error, type(command).__name__)
+            self._refuse(command.id, Code.INTERNAL)
+        return None
+
+    # -- topics
+
+    async def _subscribe(self, command: Subscribe) -> Awaitable[Any] | None:
+        name, connection = command.topic, self._connection
+        since = None if command.since is None else Position(command.since.epoch, command.since.offset)
+        if since is not None and is_pattern(_checked(check_pattern, name)):
+            raise RequestError(Code.BAD_TOPIC, "since goes with one topic, and not with a pattern")
+        await self._pace()
+        try:
+            await self._authorize("subscribe", _checked(check_pattern, name))
+        except RequestError:
+            self._hub.unsubscribe(connection, name)  # what it had, it may not have any more
+            raise
+        if since is not None:
+            self._hub.unsubscribe(connection, name)
+        begun = partial(self._subscribed, command)
+        try:
+            action = self._hub.subscribe(connection, name, since=since, begun=begun)
+        except InvalidState as error:
+            raise RequestError(Code.TOO_MANY, str(error)) from None
+        return _awaited(action) if _is_under_way(action) else None
+
+    async def _pace(self) -> None:
+        """Let a client that subscribes too often wait, with all that it sends: it is not refused what it resumes."""
+        clock = self._hub.environment.wheel.clock
+        if self._bucket is not None and not self._bucket.take(clock()):
+            await asyncio.sleep(self._bucket.wait())
+            self._bucket.take(clock())
+
+    def _subscribed(self, command: Subscribe, found: Subscribed) -> None:
+        epoch, offset = (None, None) if found.position is None else found.position
+        recovered, reason = None, None
+        if command.since is not None and epoch is not None:
+            recovered = found.recovered
+            if not recovered:
+                reason = "trimmed" if epoch == command.since.epoch else "epoch"
+        degraded = epoch is None and self._hub.degraded is not None
+        self._tell(Reply(command.id, epoch, offset, recovered, reason, degraded))
+
+    async def _publish(self, command: Publish) -> Awaitable[Any] | None:
+        await self._authorize("publish", _checked(check_topic, command.topic))
+        action = self._hub.publish_record(command.topic, cast(Record, command.record), command.key)
+        acknowledged = self._acknowledge(command.id, action)
+        if _is_under_way(action):
+            return acknowledged
+        await acknowledged
+        return None
+
+    async def _acknowledge(self, id: int, action: Awaitable[Position | None]) -> None:
+        position = await action
+        self._tell(Reply(id) if position is None else Reply(id, position.epoch, position.offset))
+
+    async def _presence(self, command: Presence) -> None:
+        topic = _checked(check_topic, command.topic)
+        await self._authorize("presence", topic)
+        if not self._hub.policies.of(topic).presence:
+            raise RequestError(Code.NO_PRESENCE, "who is on this topic is not kept")
+
+    async def _authorize(self, action: TopicAction, topic: str) -> None:
+        """Whether the client may; a function that raises has not said so."""
+        try:
+            await self._hub.access.check(self._connection, action, topic)
+        except RequestError:
+            raise
+        except FAILURES as error:
+            _raise_if_cancelled(error)
+            self._report(error, "function authorize")
+            raise RequestError(Code.FORBIDDEN, "this could not be authorized") from None
+        self._connection._check_open()  # that may have taken its time
+
+    # -- requests
+
+    def _request(self, command: Request) -> None:
+        if command.id in self._running:
+            self._fail(InvalidMessage(f"a request with the id {command.id} is running"))
+            return
+        method = self._methods.get(command.method)
+        if method is None:
+            raise RequestError(Code.NO_METHOD, "the server has no such method")
+        if len(self._requests) >= MAX_REQUESTS:
+            raise RequestError(Code.TOO_MANY, f"{MAX_REQUESTS} requests are running")
+        task = self._run(self._call(command, method))
+        self._running[command.id] = task
+        self._requests.add(task)
+        task.add_done_callback(partial(self._called, command.id))
+
+    def _called(self, id: int, task: asyncio.Task[Any]) -> None:
+        self._requests.discard(task)
+        if self._running.get(id) is task:
+            del self._running[id]
+
+    def _cancel(self, id: int) -> None:
+        task = self._running.pop(id, None)
+        if task is not None:
+            task.cancel()
+            self._refuse(id, Code.CANCELLED)
+
+    async def _call(self, command: Request, method: Method) -> None:
+        id = command.id
+        try:
+            async with asyncio.timeout(command.timeout) as deadline:
+                result = method(RequestEvent(self._connection, command.method, command.record))
+                if must_run(result):
+                    result = await cast(Awaitable[Any], result)
+            answer: FromServer = Reply(id, **content_of(record_of_answer(result)))
+        except RequestError as error:
+            answer = _error(id, error.code, error.message)
+        except InvalidMessage as error:
+            answer = _error(id, Code.BAD_DATA, str(error))
+        except ConnectionClosed:
+            return
+        except FAILURES as error:
+            _raise_if_cancelled(error)
+            if isinstance(error, TimeoutError) and deadline.expired():
+                answer = _error(id, Code.TIMEOUT, f"not done within {command.timeout:g} s")
+            else:
+                self._report(error, f"method {command.method!r}")
+                answer = _error(id, Code.INTERNAL)
+        if self._running.get(id) is asyncio.current_task():
+            self._tell(answer)
+
+    # -- what is answered
+
+    def _tell(self, envelope: FromServer) -> None:
+        """Each command is answered, or the connection fails: no policy for slow consumers drops an answer."""
+        connection = self._connection
+        if connection._life is Life.OPEN and connection._put(Opcode.TEXT, encode(envelope)) == REFUSED:
+            connection._owner.counters.closed_slow += 1
+            connection._fail(CloseCode.TRY_AGAIN_LATER, "the peer reads too slowly", None)
+
+    def _refuse(self, id: int, code: str, message: str = "") -> None:
+        self._tell(_error(id, code, message))
+
+    def _report(self, error: BaseException, what: str) -> None:
+        """What is this side's own fault is worth a record, and not a word on the wire."""
+        self._connection._owner.reports.log(logging.ERROR, "%s: a %s failed", self._connection, what, error=error)
+
+
+def _checked(check: Callable[[object], str], name: str) -> str:
+    try:
+        return check(name)
+    except ValueError as error:
+        raise RequestError(Code.BAD_TOPIC, str(error)) from None
+
+
+def _error(id: int, code: str, message: str = "") -> Error:
+    # An application's text may hold what has no form in UTF-8.
+    code, message = (str(text).encode("utf-8", "replace").decode()[:_SHOWN] for text in (code, message))
+    return Error(id, code, message)
+
+
+def _raise_if_cancelled(error: BaseException) -> None:
+    """Where the task is: what was cancelled may also be something that an application's function awaited."""
+    if isinstance(error, asyncio.CancelledError):
+        cancelled(error, _nothing)
+
+
+def _nothing(_: object) -> None:
+    """It is reported by who asked."""
+
+
+def _is_under_way(action: object) -> bool:
+    return isinstance(action, Pending) and not action.done()
+
+
+async def _awaited(action: Awaitable[Any]) -> None:
+    await action
