@@ -43,6 +43,7 @@ from .session.methods import RequestEvent
 from .session.subscription import Subscription
 from .topics.access import TopicRequest
 from .topics.brokers.base import Broker
+from .topics.members import Member
 from .topics.policy import TopicPolicy
 from .topics.position import Position
 from .topics.subscriber import Subscribed
@@ -77,6 +78,7 @@ __all__ = [
     "InvalidState",
     "InvalidURL",
     "LoadError",
+    "Member",
     "MessageEvent",
     "MessageTooBig",
     "OfflineQueue",

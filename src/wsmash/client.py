@@ -26,9 +26,9 @@ from .sansio.states import Life, Signal, advance
 from .session.calls import TIMEOUT, ClientRequest, get_presence, no_session, publish
 from .session.client import ClientSession
 from .session.envelopes import PROTOCOL
-from .session.envelopes import Present as Member
 from .session.subscription import Subscription
 from .signatures import takes, with_parameters_of
+from .topics.members import Member
 from .topics.position import Position
 from .transports.base import Channel
 

@@ -14,6 +14,7 @@ from ..runtime.actions import Action, Pending
 from ..runtime.connection import encode_message
 from ..sansio.head import Request
 from ..sansio.headers import Headers
+from ..topics.members import Member
 from ..topics.names import check_topic
 from ..topics.position import Position
 from ..topics.record import Kind, Record
@@ -29,7 +30,6 @@ from .envelopes import (
     check_value,
     content_of,
 )
-from .envelopes import Present as Member
 from .envelopes import Request as RequestEnvelope
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from ..errors import (
     WebSocketError,
 )
 from ..runtime.actions import retrieve
+from ..topics.members import Member
 from ..topics.record import Kind, Record
 from .envelopes import Code, Error, FromClient, Present, Reply, encode
-from .envelopes import Present as Member
 
 if TYPE_CHECKING:
     from .subscription import Subscription
@@ -326,7 +326,7 @@ def value_of(record: Record) -> Any:
 
 def member_of(present: Present) -> Member:
     """Who is on a topic, as it was told."""
-    return present
+    return Member(present.id, present.info, present.node)
 
 
 def new_key() -> str:

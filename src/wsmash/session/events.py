@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..codecs import decode_json
 from ..runtime.events import Event, set_once
+from ..topics.members import Member
 from ..topics.position import Position
-from .envelopes import Present as Member
 
 if TYPE_CHECKING:
     from ..runtime.connection import WebSocketConnection
