@@ -122,6 +122,24 @@ def test_basic_server() -> None:
     asyncio.run(scenario())
 
 
+def test_topics() -> None:
+    """The client calls a method, publishes twice and hears both; the server goes on, and keeps strangers out."""
+
+    async def scenario() -> None:
+        async with program(EXAMPLES / "topics_server.py", "0") as server:
+            url = (await server.line()).removeprefix("Topics on ")
+            ended = await run(EXAMPLES / "topics_client.py", url)
+            out = "1 + 2 = 3\nSomebody said: hello\nSomebody said: bye\n"
+            assert ended == (0, out, "")
+            async with wsmash.connect(url, "wsmash.v1") as client:
+                with pytest.raises(wsmash.RequestError, match="forbidden"):
+                    await client.subscribe("secrets")
+            server.interrupt()
+            assert await server.ended() == (0, "", "")
+
+    asyncio.run(scenario())
+
+
 def test_chat_check() -> None:
     """The demo proves itself with one round trip, prints it and ends."""
     ended = asyncio.run(run(CHAT, "--check", "--port", "0"))
