@@ -12,7 +12,7 @@ from ..errors import LoadError, WebSocketError
 from ..loading import own_traceback
 from ..logs import LEVELS, log_to_stderr
 from ..run import run_app
-from ..workers.messages import App
+from ..workers.messages import LOCAL, App
 
 
 @click.command()
@@ -62,6 +62,8 @@ def serve(
     Exit status: 0 after a signal; 1 where it could not start, or not end by itself; 2 where MODULE:NAME or an option
     is wrong.
     """
+    if broker == LOCAL and workers == 1:
+        raise click.UsageError("'local' is a broker for several workers; one process has its topics in memory")
     sys.path.insert(0, str(app_dir.resolve()))
     given: dict[str, Any] = {"host": list(host) or None, "port": port, "unix": unix, "broker": broker}
     changes = {name: value for name, value in given.items() if value is not None}
