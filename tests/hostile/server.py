@@ -1,9 +1,10 @@
 """A server in a process of its own, which tells what it holds: `python tests/hostile/server.py SETTING`.
 
 The setting is JSON: `options` of the server (`compression` may be an object with
-those of `Deflate`), `work` (a function of `hostile.works`, or `module:function`),
-`certificate` (a file with key and chain, for TLS), `level` of the log. The log and
-all complaints of Python go to standard error.
+those of `Deflate`, and `generous` lets clients do everything with topics), `work`
+(a function of `hostile.works`, or `module:function`), `certificate` (a file with
+key and chain, for TLS), `level` of the log. The log and all complaints of Python
+go to standard error.
 
 The first line written is the port. After that each line read is a command, in
 JSON, and each line written its answer:
@@ -50,6 +51,8 @@ def make_server(setting: dict[str, Any]) -> tuple[wsmash.WebSocketServer, Seen]:
     options: dict[str, Any] = {"host": "127.0.0.1", "port": 0} | setting.get("options", {})
     if isinstance(options.get("compression"), dict):
         options["compression"] = wsmash.Deflate(**options["compression"])
+    if options.pop("generous", False):
+        options["authorize"] = lambda _: True
     if "certificate" in setting:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(setting["certificate"])
