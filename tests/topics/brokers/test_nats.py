@@ -3,67 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from fixtures.brokers import NatsServer
-from wsmash.errors import BrokerError, BrokerUnavailable, MessageTooBig, OutcomeUnknown
+from fixtures.nats_node import KEPT, PLAIN, node, run
+from fixtures.receiver import Seen
+from wsmash.errors import BrokerUnavailable, MessageTooBig, OutcomeUnknown
 from wsmash.topics.brokers.nats import NatsBroker
-from wsmash.topics.policy import TopicPolicy
 from wsmash.topics.position import Position
-
-KEPT = TopicPolicy(history_size=5, history_ttl=60)
-PLAIN = TopicPolicy()
-
-
-class Seen:
-    """A receiver that writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.pushes: list[tuple[str, str, int, int, bytes]] = []
-        self.casts: list[bytes] = []
-        self.told: list[str] = []
-        self.changed = asyncio.Condition()
-
-    def pushed(self, topic: str, epoch: str, previous: int, offset: int, data: bytes) -> None:
-        self.pushes.append((topic, epoch, previous, offset, data))
-
-    def cast(self, data: bytes) -> None:
-        self.casts.append(data)
-
-    def lost(self, error: Exception) -> None:
-        self.told.append("lost")
-
-    def missed(self, reason: str) -> None:
-        self.told.append("missed")
-
-    def restored(self) -> None:
-        self.told.append("restored")
-
-    async def until(self, condition: Callable[[], bool], limit: float = 10) -> None:
-        """Wait for what depends on other processes."""
-        async with asyncio.timeout(limit):
-            while not condition():
-                await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def node(url: str, namespace: str = "wsmash", **options: Any) -> AsyncIterator[tuple[NatsBroker, Seen]]:
-    """A started broker, and what it told."""
-    broker, seen = NatsBroker(url, namespace, **options), Seen()
-    await broker.start(seen)
-    try:
-        yield broker, seen
-    finally:
-        await broker.stop()
-
-
-def run(coroutine: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(coroutine)
 
 
 def test_what_is_published_is_pushed_to_every_node_in_order(nats_server: NatsServer) -> None:
@@ -212,41 +161,5 @@ def test_a_message_above_max_payload(start_nats: Callable[..., NatsServer]) -> N
                     await broker.publish("a", policy, bytes(65536), None)
                 await broker.publish("a", policy, bytes(62000), None)
             assert seen.told == []
-
-    run(scenario())
-
-
-def test_a_server_without_jetstream(start_nats: Callable[..., NatsServer]) -> None:
-    """The error says how it is turned on."""
-    server = start_nats(jetstream=None)
-
-    async def scenario() -> None:
-        with pytest.raises(BrokerError, match="--jetstream"):
-            await NatsBroker(server.url).start(Seen())
-
-    run(scenario())
-
-
-def test_wrong_credentials(start_nats: Callable[..., NatsServer]) -> None:
-    """They are refused, in an error without them; the right ones, percent-encoded, are not."""
-    server = start_nats(authorization=json.dumps({"user": "me", "password": "p@ss/word"}))
-    address = f"127.0.0.1:{server.port}"
-
-    async def scenario() -> None:
-        with pytest.raises(BrokerError, match="credentials") as caught:
-            await NatsBroker(f"nats://me:seekrit@{address}").start(Seen())
-        assert "seekrit" not in repr(caught.value) + repr(caught.value.__cause__)
-        async with node(f"nats://me:p%40ss%2Fword@{address}") as (broker, _):
-            assert "p@ss" not in repr(broker)
-
-    run(scenario())
-
-
-def test_nobody_there() -> None:
-    """The server's address is in the error."""
-
-    async def scenario() -> None:
-        with pytest.raises(BrokerUnavailable, match=r"127\.0\.0\.1:1 "):
-            await NatsBroker("nats://127.0.0.1:1").start(Seen())
 
     run(scenario())

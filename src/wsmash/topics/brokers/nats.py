@@ -127,7 +127,7 @@ class NatsBroker:
         raise failure
 
     async def _dial(self, address: Address, limit: float) -> Connection:
-        connection = await Connection.open(address, self._account, limit)
+        connection = await Connection.open(address, self._account, limit, self._ignore)
         try:
             await self._prepare(connection)
         except BaseException as error:
@@ -221,7 +221,7 @@ class NatsBroker:
         headers = message.headers or {}
         previous, offset = _number(headers.get("Nats-Last-Sequence")), _number(headers.get("Nats-Sequence"))
         if found is None or not is_epoch(found[1]) or previous is None or offset is None or previous >= offset:
-            self.ignored += 1
+            self._ignore()
             return
         key, epoch, topic = found
         stream = self._streams.get(key)
@@ -229,6 +229,9 @@ class NatsBroker:
             stream.saw(epoch, offset)
         if self._receiver is not None:
             self._receiver.pushed(topic, epoch, previous, offset, message.data)
+
+    def _ignore(self) -> None:
+        self.ignored += 1
 
     # -- reading
 

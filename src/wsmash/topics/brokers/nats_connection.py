@@ -64,7 +64,6 @@ class Connection:
     Attributes:
         server: what the server said of itself: its `INFO`.
         gone: done when the connection has ended; its result is why.
-        dropped: messages that made no sense.
     """
 
     def __init__(self, client: _Client) -> None:
@@ -81,14 +80,16 @@ class Connection:
         self.gone: asyncio.Future[Exception] = self._loop.create_future()
 
     @classmethod
-    async def open(cls, address: Address, account: Account, limit: float) -> Connection:
-        """Connect to one server.
+    async def open(
+        cls, address: Address, account: Account, limit: float, garbled: Callable[[], None] = lambda: None
+    ) -> Connection:
+        """Connect to one server, within `limit` seconds; have a call for each message that is none.
 
         Raises:
-            BrokerUnavailable: it is not there, within `limit` seconds.
+            BrokerUnavailable: it is not there.
             BrokerError: it is, and cannot be used: the credentials, TLS, its age.
         """
-        client = _Client(address.secure or account.tls is not None)
+        client = _Client(address.secure, garbled)
         try:
             async with asyncio.timeout(limit):
                 await client.dial(address, account, limit)
@@ -354,9 +355,10 @@ class _Sink(asyncio.Future[Msg]):
 class _Client(nats.aio.client.Client):
     """nats-py's client, for one connection: what it does not say by itself, this file asks of it here."""
 
-    def __init__(self, secure: bool) -> None:
+    def __init__(self, secure: bool, garbled: Callable[[], None]) -> None:
         super().__init__()
         self._secure = secure
+        self._garbled = garbled
         self._ended: Callable[[], None] | None = None
         self.errors: Callable[[Exception], Any] | None = None
 
@@ -397,6 +399,12 @@ class _Client(nats.aio.client.Client):
                 raise nats.errors.SecureConnWantedError
             info["tls_required"] = True
         await super()._process_info(info, initial_connection)
+
+    async def _process_msg(self, *args: Any) -> None:
+        try:
+            await super()._process_msg(*args)
+        except Exception:  # a subject or headers that are no text, at which it would stop to read (case 107)
+            self._garbled()
 
     def watch(self, ended: Callable[[], None]) -> None:
         """Have a call when nothing more is read, whatever the reason."""

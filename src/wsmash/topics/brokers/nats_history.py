@@ -8,7 +8,7 @@ from typing import Final
 from ...errors import BrokerUnavailable
 from ..policy import TopicPolicy
 from .base import TIMEOUT, Entry, History
-from .nats_api import Stored, parse_time, read_batch, read_last_of_leader
+from .nats_api import BATCHES, Stored, parse_time, read_batch, read_last_of_leader
 from .nats_connection import Connection
 from .nats_stream import Stream
 
@@ -52,12 +52,17 @@ async def _read_newest(
     found, left = await _read_settled(connection, stream, subject, after + 1, limit)
     if not left:
         return found, False
-    # So many that their other end is wanted: it begins at the last offset which `limit` of them do not come before.
-    low, high = found[-1].offset + 1, top + 1
+    if connection.version < BATCHES:
+        return [], True  # where the other end is cannot be told
+    if len(found) == limit and left < limit:
+        rest, _ = await _read_settled(connection, stream, subject, found[-1].offset + 1, left)
+        return found[left:] + rest, True
+    # So many that they are looked for from their other end: from the last offset that has `limit` of them after it.
+    low, high = (found[-1].offset if left >= limit else after) + 1, top + 1
     while low < high:
         middle = (low + high + 1) // 2
-        some, rest = await read_batch(connection, stream.name, subject, middle, 1, MAX_READ_SIZE)
-        if len(some) + rest >= limit:
+        one, after_it = await read_batch(connection, stream.name, subject, middle, 1, MAX_READ_SIZE)
+        if len(one) + after_it >= limit:
             low = middle
         else:
             high = middle - 1
