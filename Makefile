@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 WHEEL := .venv-wheel
 ARGS :=
 
-.PHONY: help run test matrix bench attacks leaks conformance sanitize fuzz soak storm mutants lint types native wheel packages peers clean
+.PHONY: help run test matrix bench attacks leaks conformance sanitize fuzz soak storm chaos mutants lint types native wheel packages peers clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -49,6 +49,10 @@ soak: native ## honest and hostile load for SECONDS=60, on ENGINE=native: nothin
 
 storm: native ## 1000 clients lose their server for OUTAGE=0 seconds, with the delays of reconnect=True, and come back
 	@PYTHONPATH=src $(BIN)/python tests/hostile/storm.py --outage $(or $(OUTAGE),0) $(ARGS)
+
+chaos: native ## nodes, clients and BROKER=redis or nats are killed and paused for SECONDS=60; no promise may be broken
+	@PYTHONPATH=src:tests $(BIN)/python -m chaos.run --broker $(or $(BROKER),redis) --seconds $(or $(SECONDS),60) \
+		--seed $(or $(SEED),1) $(ARGS)
 
 mutants: ## changes to the parser, the limits and the end of a connection, which the tests must notice; an hour or more
 	@[ -e .venv-mutants/ready -a .venv-mutants/ready -nt pyproject.toml ] || sh tools/make_venv.sh .venv-mutants mutants

@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/.."
 pytest() { .venv/bin/python -m pytest "$@"; }
-hostile='tests/hostile tests/faults tests/soak'
+hostile='tests/hostile tests/faults tests/soak tests/chaos'
 
 if [ $# -gt 0 ]; then
     pytest "$@"

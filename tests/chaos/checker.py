@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from chaos.following import Following, PlainFollowing
@@ -18,11 +18,12 @@ from chaos.records import (
     Logs,
     Opened,
     Restored,
+    Scene,
     Seen,
-    Stage,
     Subscribed,
 )
 from chaos.truth import Truth, Violations
+from wsmash.topics.brokers.base import MAX_READ
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Report:
             went on without a gap.
         gaps: by reason.
         hidden: messages that lie within a gap of one epoch.
+        needless: gaps of one epoch, of so few messages that the history had them all, or of none.
         epochs: incarnations of all streams.
         faults: by kind.
         violations: by kind; there should be none.
@@ -50,6 +52,7 @@ class Report:
     recovered: int = 0
     gaps: Counter[str] = field(default_factory=Counter)
     hidden: int = 0
+    needless: int = 0
     epochs: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
@@ -57,7 +60,7 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """For a file."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 class Subscriber:
@@ -103,7 +106,11 @@ class Subscriber:
 
     def _gap(self, line: Gap) -> None:
         if line.epoch is not None and line.offset is not None:
-            self._check.report.hidden += self._following(line.topic).gap(line.epoch, line.offset)
+            report = self._check.report
+            hidden = self._following(line.topic).gap(line.epoch, line.offset)
+            if hidden is not None:
+                report.hidden += hidden
+                report.needless += hidden <= min(self._check.stage.topics[line.topic], MAX_READ)
             return
         for following in self._topics.values():  # a pattern's: of what it lacks, nobody knows where it begins
             following.forget()
@@ -114,7 +121,7 @@ class Subscriber:
             check = self._check
             found = Following(
                 self._who, topic, check.truth, check.violations,
-                has_history=check.stage.topics[topic], contiguous=check.stage.contiguous,
+                has_history=check.stage.topics[topic] > 0, contiguous=check.stage.contiguous,
             )  # fmt: skip
             self._topics[topic] = found
         return found
@@ -126,7 +133,7 @@ class Check:
     def __init__(self, logs: Logs) -> None:
         self.report = Report()
         self.violations = Violations()
-        self.stage = next(line for lines in logs.values() for line in lines if isinstance(line, Stage))
+        self.stage = next(line for lines in logs.values() for line in lines if isinstance(line, Scene))
         self.truth = Truth(logs, self.violations)
         self._subscribers: dict[str, Subscriber] = {}
         by_program: defaultdict[str, list[Iterable[Line]]] = defaultdict(list)

@@ -48,10 +48,10 @@ class Following:
             self._violations.add("no position", f"{self._who}: {message} came without the one that it has")
         self._local.add(message)
 
-    def gap(self, epoch: str, offset: int) -> int:
-        """All up to here may be missing; returns how many messages are known to be, within one epoch."""
-        hidden = 0
-        if epoch == self._epoch:
+    def gap(self, epoch: str, offset: int) -> int | None:
+        """All up to here may be missing; returns how many messages are known to be, if it is within one epoch."""
+        hidden = None
+        if epoch == self._epoch and not self._free:
             hidden = len(self._truth.between(self._topic, epoch, self._offset, offset + 1))
         self._move(epoch, offset, "a gap")
         return hidden

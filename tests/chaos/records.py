@@ -131,12 +131,12 @@ class Restored(Record, tag="restored", frozen=True):
 # -- of the conductor
 
 
-class Stage(Record, tag="stage", frozen=True):
-    """What a run is made of: which topics have a history, and whether offsets grow by one."""
+class Scene(Record, tag="scene", frozen=True):
+    """What a run is made of: how many messages each topic keeps, 0 for none; whether offsets grow by one."""
 
     broker: str
     seed: int
-    topics: dict[str, bool]
+    topics: dict[str, int]
     contiguous: bool
 
 
@@ -150,7 +150,7 @@ class Fault(Record, tag="fault", frozen=True):
 
 Line = (
     Began | Ended | Attempt | Stored | Absent | Unknown | Local | Opened | Subscribed | Seen | Gap | Degraded
-    | Restored | Stage | Fault
+    | Restored | Scene | Fault
 )  # fmt: skip
 """Any of them."""
 

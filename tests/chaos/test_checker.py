@@ -20,8 +20,8 @@ from chaos.records import (
     Log,
     Opened,
     Restored,
+    Scene,
     Seen,
-    Stage,
     Stored,
     Subscribed,
     Unknown,
@@ -80,7 +80,7 @@ def judge(
     """The report on one publisher and the runs of one subscriber, all of which but the last were killed."""
     logs: dict[str, list[Line]] = {
         "conductor.000": [
-            Stage(0, "memory", 1, {"h": True, "free": False}, contiguous),
+            Scene(0, "memory", 1, {"h": 2, "free": 0}, contiguous),
             *last(100, topic="free"),
             Ended(99),
         ],
@@ -133,7 +133,7 @@ def test_a_run_with_outages() -> None:
     ]
     report = judge(publisher, first, second, contiguous=False)
     assert not report.violations, report.texts
-    assert (report.recovered, report.gaps, report.hidden) == (1, {"trimmed": 1, "epoch": 1}, 1)
+    assert (report.recovered, report.gaps, report.hidden, report.needless) == (1, {"trimmed": 1, "epoch": 1}, 1, 1)
 
 
 def test_a_planted_loss() -> None:
@@ -277,7 +277,7 @@ def test_unsettled() -> None:
 def test_not_ended() -> None:
     """A program that was to end and did not is no success."""
     logs: dict[str, list[Line]] = {
-        "conductor.000": [Stage(0, "memory", 1, {"h": True}, True), *last(1), Ended(99)],
+        "conductor.000": [Scene(0, "memory", 1, {"h": 2}, True), *last(1), Ended(99)],
         "s.000": [Began(0)],
     }
     assert check(logs).violations == {"not ended": 1}
@@ -334,7 +334,7 @@ def test_files(tmp_path: Path) -> None:
     """What is written is read again, without the half of a line that a killed program left."""
     conductor = Log(tmp_path, "conductor")
     lines: list[Line] = [
-        Stage(now(), "memory", 1, {"h": True}, True),
+        Scene(now(), "memory", 1, {"h": 2}, True),
         Fault(now(), "kill node", "n1", 0.0),
         *last(1),
         Ended(now()),
@@ -357,7 +357,7 @@ def test_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [3, 30])
 def test_only_the_first_are_told(number: int) -> None:
-    """Ten texts of each kind are kept, and all are counted."""
+    """Twenty texts of each kind are kept, and all are counted."""
     report = judge(published(1) + last(2), [opened(), subscribed(), *seen(*[1] * (number + 1)), seen_last(2)])
     assert report.violations == {"duplicate": number}
-    assert len(report.texts) == min(number, 10)
+    assert len(report.texts) == min(number, 20)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from chaos.records import Absent, Attempt, Ended, Line, Local, Logs, Seen, Stored, Unknown
 
-SHOWN = 10
+SHOWN = 20
 """Violations of a kind that are told with all they hold; the others are counted."""
 
 
