@@ -98,9 +98,9 @@ end
 local function publish()
     local result = KEYS[3]
     if result then
-        local known = redis.call('GET', result)
-        if known then
-            return { string.match(known, '^(%x+) (%d+)$') }
+        local known_as, at = string.match(redis.call('GET', result) or '', '^(%x+) (%d+)$')
+        if at then
+            return { known_as, at }
         end
     end
     local record, channel = ARGV[8], ARGV[9]

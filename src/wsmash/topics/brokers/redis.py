@@ -22,10 +22,10 @@ from .base import DUPLICATE_WINDOW, MAX_READ, Entry, History, Receiver
 from .redis_address import Address
 from .redis_names import Names, check_namespace, glob_of, names_of, topic_of
 from .redis_session import SCRIPT, Session
-from .resp import MAX_BULK, Reply, ReplyError
+from .resp import Reply, ReplyError
 
-MAX_RECORD: Final = MAX_BULK - 1024
-"""Bytes of a record at most; there is room for an epoch and an offset before it."""
+MAX_RECORD: Final = 16 * 1024 * 1024
+"""Bytes of a record at most: Redis cuts off subscribers to whom it has to send 32 MiB, by default."""
 
 MAX_READ_SIZE: Final = 16 * 1024 * 1024
 """Bytes of a history that are read at most, beside its newest message: who lacks more gets a gap."""

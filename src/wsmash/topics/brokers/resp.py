@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-MAX_BULK: Final = 64 * 1024 * 1024
+MAX_BULK: Final = 32 * 1024 * 1024
 """Bytes of a string in a reply; of a longer one only a mark is kept."""
 
 _MAX_LINE: Final = 65536
