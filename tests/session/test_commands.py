@@ -120,7 +120,12 @@ def test_a_client_that_ends_leaves_no_publication_waiting(attempts: Attempts, re
 
 @pytest.mark.parametrize(
     ("code", "error"),
-    [("unavailable", BrokerUnavailable), ("outcome_unknown", OutcomeUnknown), ("forbidden", RequestError)],
+    [
+        ("unavailable", BrokerUnavailable),
+        ("outcome_unknown", OutcomeUnknown),
+        ("internal", OutcomeUnknown),
+        ("forbidden", RequestError),
+    ],
 )
 def test_the_server_s_errors_are_raised_as_what_they_mean(
     attempts: Attempts, code: str, error: type[Exception]

@@ -127,7 +127,7 @@ class Publication(Command):
     def refused(self, error: Error) -> None:
         if error.code == Code.UNAVAILABLE:
             self.fail(BrokerUnavailable(f"not published: {error.message!r:.300}"))
-        elif error.code == Code.OUTCOME_UNKNOWN:
+        elif error.code in (Code.OUTCOME_UNKNOWN, Code.INTERNAL):  # who knows where the server failed
             self.fail(OutcomeUnknown(f"published or not: {error.message!r:.300}", self.key))
         else:
             super().refused(error)
