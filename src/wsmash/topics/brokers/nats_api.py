@@ -27,6 +27,8 @@ BATCHES: Final = (2, 11)
 _NO_JETSTREAM: Final = frozenset({10039, 10076})
 _NO_MESSAGE: Final = 10037
 _WAIT: Final = 0.05  # seconds after which a leader is looked for again
+_PATIENCE: Final = 1.0  # seconds in which a leader has answered
+_BATCH_SIZE: Final = 512 * 1024  # bytes of one answer: a server ends a connection that it has too much for
 _AT_ONCE: Final = 64  # requests that wait together
 
 
@@ -64,14 +66,7 @@ async def call(connection: Connection, verb: str, stream: str, value: object = N
         BrokerUnavailable: there is none.
         BrokerError: there is no JetStream.
     """
-    data = b"" if value is None else json.dumps(value).encode()
-    until = asyncio.get_running_loop().time() + TIMEOUT
-    while is_refused(answer := await connection.ask(f"{API}.{verb}.{stream}", data)):
-        if not connection.is_clustered:
-            raise BrokerError("NATS has no JetStream, which topics need: nats-server --jetstream")
-        if asyncio.get_running_loop().time() > until:
-            raise BrokerUnavailable("JetStream has no leader")
-        await asyncio.sleep(_WAIT)
+    answer = await _answer(connection, f"{API}.{verb}.{stream}", b"" if value is None else json.dumps(value).encode())
     found = json.loads(answer.data)
     if "error" not in found:
         return dict(found)
@@ -81,6 +76,26 @@ async def call(connection: Connection, verb: str, stream: str, value: object = N
     if found["error"].get("code") == 503:
         raise BrokerUnavailable(f"JetStream is not ready: {error}")
     raise error
+
+
+async def _answer(connection: Connection, subject: str, data: bytes) -> Message:
+    """An answer; asked for again where a cluster has nobody to give it, as whoever was to do so may have died."""
+    if not connection.is_clustered:
+        answer = await connection.ask(subject, data)
+        if is_refused(answer):
+            raise BrokerError("NATS has no JetStream, which topics need: nats-server --jetstream")
+        return answer
+    loop = asyncio.get_running_loop()
+    until = loop.time() + TIMEOUT
+    while loop.time() < until:
+        asked = await connection.send(subject, data)
+        await asyncio.wait([asked], timeout=min(_PATIENCE, until - loop.time()))
+        if not asked.done():
+            continue
+        if not is_refused(answer := await connection.answer(asked)):
+            return answer
+        await asyncio.sleep(_WAIT)
+    raise BrokerUnavailable("JetStream has no leader")
 
 
 async def read_last(connection: Connection, stream: str, subject: str) -> Stored | None:
@@ -137,7 +152,12 @@ async def read_batch(
     found: list[Stored] = []
     left = 0
     while len(found) < limit and size > 0:
-        wanted = {"seq": start, "next_by_subj": subject, "batch": limit - len(found), "max_bytes": size}
+        wanted = {
+            "seq": start,
+            "next_by_subj": subject,
+            "batch": limit - len(found),
+            "max_bytes": min(size, _BATCH_SIZE),
+        }
         *answers, status = await connection.ask_many(f"{API}.DIRECT.GET.{stream}", json.dumps(wanted).encode())
         if _status(status) == "404":
             return found, 0

@@ -154,7 +154,15 @@ class Connection:
         Raises:
             BrokerUnavailable: it has none.
         """
-        return cast(Msg, await self._waited(await self.send(subject, data, headers)))
+        return await self.answer(await self.send(subject, data, headers))
+
+    async def answer(self, asked: asyncio.Future[Msg]) -> Msg:
+        """The answer to what was sent.
+
+        Raises:
+            BrokerUnavailable: it has none.
+        """
+        return cast(Msg, await self._waited(asked))
 
     async def ask_many(self, subject: str, data: bytes) -> list[Msg]:
         """The answers to a request for several: the last one is a status, and without data.
