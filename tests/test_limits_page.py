@@ -25,10 +25,10 @@ SETTINGS = {name: value for name, value in VALUES.items() if name[0].isupper()}
 CONSTANTS = {name: value for name, value in VALUES.items() if name[0].islower()}
 
 NO_LIMITS = {
-    "allowed_hosts", "auth", "authorize", "broker", "compression", "cookies", "headers", "health_path", "host",
-    "invalid_message", "message_type", "namespace", "origins", "path", "port", "process_request", "protocols",
-    "proxy", "proxy_headers", "proxy_ssl", "reconnect", "reuse_port", "slow_consumer", "sock", "ssl", "static",
-    "trusted_proxies", "unix", "url",
+    "allowed_hosts", "auth", "authorize", "broker", "browser_module", "compression", "cookies", "headers",
+    "health_path", "host", "invalid_message", "message_type", "namespace", "origins", "path", "port",
+    "process_request", "protocols", "proxy", "proxy_headers", "proxy_ssl", "reconnect", "reuse_port",
+    "slow_consumer", "sock", "ssl", "static", "trusted_proxies", "unix", "url",
 }  # fmt: skip
 """Options that say what is done, and bound nothing."""
 

@@ -58,7 +58,7 @@ def installed(folder: Path, sdist: Path, **variables: str) -> tuple[list[str], l
     with zipfile.ZipFile(next((copied / "out").glob("*.whl"))) as wheel:
         wheel.extractall(folder / "site")
         names = wheel.namelist()
-    assert "wsmash/py.typed" in names
+    assert {"wsmash/py.typed", "wsmash/browser/wsmash.js"} <= set(names)
     assert not [name for name in names if re.search(r"\.(c|h|o|pyx|pxi|pxd)$|399", name)]
     native = {name.removeprefix("wsmash/_native/") for name in names if name.startswith("wsmash/_native/")}
     python = {path.name for path in (sdist / "src/wsmash/_native").glob("*.py*") if path.suffix in (".py", ".pyi")}

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, cast
 
+from . import browser
 from .addresses import counted_as
 from .budget import Budget
 from .callers import Caller, as_request
@@ -57,6 +58,7 @@ class Reception:
         clock: Callable[[], float],
         secure: bool,
         loopback_only: bool,
+        browser_module: str | None = None,
     ) -> None:
         self.closed = False
         self.counters = counters
@@ -74,6 +76,7 @@ class Reception:
         self._allowed_hosts = None if options.allowed_hosts is None else tuple(options.allowed_hosts)
         self._secure = secure
         self._loopback_only = loopback_only
+        self._browser_module = browser_module
         self._static = None if options.static is None else StaticFiles(options.static)
 
     def judge(self, peer: RemoteAddress) -> Verdict:
@@ -146,6 +149,8 @@ class Reception:
             response = Response(405, f"{head.method} is not served here\n", [("Allow", "GET, HEAD")])
         elif path_of(head.target) == self._options.health_path:
             response = try_later(503, "stopping\n") if self.closed else Response(200, "ok\n")
+        elif path_of(head.target) == self._browser_module:
+            response = browser.respond(head.headers.get("If-None-Match", ""))
         elif self._static is not None:
             return self._serve_file(self._static, asked)
         else:

@@ -91,6 +91,7 @@ class Serving:
             dialects={PROTOCOL: Envelopes()},
         )
         self.connections.own(endpoints, self.hub, methods)
+        self._speaks = any(PROTOCOL in endpoint.protocols for endpoint in endpoints)
         self._options = options
         self._counters = counters
         self._router = router
@@ -130,6 +131,7 @@ class Serving:
                 clock=self.environment.wheel.clock,
                 secure=options.ssl is not None,
                 loopback_only=is_loopback_only(sockets),
+                browser_module=options.browser_module if self._speaks else None,
             )
         except Exception:
             close_all(sockets)

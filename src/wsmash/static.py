@@ -126,7 +126,7 @@ class StaticFiles:
                     return None
                 tag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'
                 headers = [("ETag", tag), ("Cache-Control", "no-cache"), ("X-Content-Type-Options", "nosniff")]
-                if _names_tag(known_tags, tag):
+                if names_tag(known_tags, tag):
                     return Response(304, headers=headers)
                 headers.insert(0, ("Content-Type", _content_type(location)))
                 if status.st_size > MAX_WHOLE:
@@ -172,7 +172,7 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | _OPEN_FLAGS)
 
 
-def _names_tag(known_tags: str, tag: str) -> bool:
+def names_tag(known_tags: str, tag: str) -> bool:
     """RFC 9110 13.1.2: any of the tags listed, weak or not, or an asterisk."""
     known = [item.strip(OWS).removeprefix("W/") for item in known_tags.split(",")]
     return tag in known or known == ["*"]

@@ -91,6 +91,8 @@ class ServerOptions(ConnectionOptions):
         subscribe_rate: subscriptions a second that one client may ask for, in bursts of up to as
             many; above it they wait, and so does all that it sends.
         process_request: called with each `Request`, may answer it with a `Response`.
+        browser_module: the path of `wsmash.js`, with which pages speak `wsmash.v1`; served where
+            that is among the protocols. None does not serve it.
         health_path: where `GET` is answered with 200, or None. It is another than `path`.
         static: a folder of files to serve, or several by their path prefix.
         shutdown_timeout: how long a stop waits for connections and callbacks.
@@ -121,6 +123,7 @@ class ServerOptions(ConnectionOptions):
     max_topics_per_connection: int | None = 128
     subscribe_rate: float | None = 100
     process_request: ProcessRequest | None = None
+    browser_module: str | None = "/wsmash.js"
     health_path: str | None = "/healthz"
     static: str | PathLike[str] | Mapping[str, str | PathLike[str]] | None = None
     shutdown_timeout: float = 30
@@ -191,9 +194,9 @@ class ServerOptions(ConnectionOptions):
             raise ValueError(f"namespace must have 1 to 64 letters, digits, '-' and '_', and is {self.namespace!r:.75}")
 
     def _check_paths(self) -> None:
-        for name in ("path", "health_path"):
+        for name in ("path", "health_path", "browser_module"):
             value = getattr(self, name)
-            if value is None and name == "health_path":
+            if value is None and name != "path":
                 continue
             if isinstance(value, str) and not {"?", "#"}.isdisjoint(value):
                 raise ValueError(f"{name} is a path alone, without a query or a fragment, and is {value!r}")
@@ -203,6 +206,8 @@ class ServerOptions(ConnectionOptions):
                 raise ValueError(f"{name} must start with '/', and is {value!r}")
         if self.path == self.health_path:
             raise ValueError(f"path and health_path are both {self.path!r}; health_path=None is no health check")
+        if self.browser_module is not None and self.browser_module == self.health_path:
+            raise ValueError(f"browser_module and health_path are both {self.health_path!r}; None is neither")
 
     def _check_ssl(self) -> None:
         if isinstance(self.ssl, Certificate):
