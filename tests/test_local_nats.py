@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import wsmash
 from fixtures.parents import Parent, alive, command_line, descendants, wait_until
 
 pytest.importorskip("nats")
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="workers are for Unix")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
 
 APP = """
 import os, wsmash

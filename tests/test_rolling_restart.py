@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 import wsmash
 from fixtures.parents import Parent, all_workers, app, greeting
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="workers are for Unix")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
 
 QUIET = ("--broker", "memory", "--workers")
 """What has no broker of its own started."""

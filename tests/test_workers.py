@@ -6,14 +6,15 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 import wsmash
-from fixtures.parents import Parent, alive, all_workers, app, wait_until
+from fixtures.parents import Parent, alive, all_workers, app, greeting, wait_until
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="workers are for Unix")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
 
 QUIET = ("--broker", "memory", "--workers")
 """What has no broker of its own started."""
@@ -51,6 +52,29 @@ def test_a_signal_drains_all_workers(tmp_path: Path, number: int) -> None:
         assert asyncio.run(talk()) == {1001}
         assert parent.ended() == 0 and "Traceback" not in parent.log()
         assert len(pids) == 2 and not any(map(alive, pids))
+
+
+def test_another_worker_stands_in_for_one_that_takes_its_time(tmp_path: Path) -> None:
+    """Nobody waits for an application that is slow to load; once it is there it has its share again."""
+    slow = "import os, time\nif os.path.exists('slow'): time.sleep(2.5)\n" + app()
+    with Parent(tmp_path, slow, *QUIET, "3") as parent:
+        url = parent.url()
+        pids = asyncio.run(all_workers(url, 3))
+        (tmp_path / "slow").touch()
+
+        async def talk() -> None:
+            for number in (1, 2):  # the second may be the one that stands in for the first
+                os.kill(pids[number], signal.SIGKILL)
+                parent.wait_for(rf"worker {number} .* was killed by SIGKILL")
+                async with asyncio.timeout(1):
+                    found = [await greeting(url) for _ in range(30)]
+                assert {each[0] for each in found} == ({2, 3} if number == 1 else {3})
+            parent.wait_for(r"worker [12] \(pid \d+\) is at work", 2)
+            assert (await all_workers(url, 3))[3] == pids[3]
+
+        asyncio.run(talk())
+        parent.signal(signal.SIGTERM)
+        assert parent.ended() == 0 and "Traceback" not in parent.log()
 
 
 @pytest.mark.case(124)

@@ -88,6 +88,7 @@ class Arrivals:
         self._reception = reception
         self._changed = changed
         self._listeners: list[Listener] = []
+        self._others: dict[int, list[Listener]] = {}  # those of processes for which this one stands in
         self._pauses = 0
         self._stoppers: set[ServerOpening] = set()  # whose hooks stop the server
         self._paused_at: float | None = None  # last, for max_openings
@@ -104,6 +105,27 @@ class Arrivals:
                 listener.close()
             close_all(sockets[len(self._listeners) :])
             raise
+
+    def listen_also(self, key: int, sockets: Sequence[socket]) -> None:
+        """Accept from these too, in place of those before them with this key: they are another process's."""
+        for listener in self._others.pop(key, ()):
+            self._listeners.remove(listener)
+            listener.close()
+        driver = self._environment.driver
+        added: list[Listener] = []
+        for sock in sockets:
+            sock.setblocking(False)
+            try:
+                added.append(driver.listen(sock, self._accepted, self._failed))
+            except OSError as error:  # which would have been a help, and is no more
+                logger.warning("the connections of another process cannot be accepted: %s", error)
+                sock.close()
+        if self._pauses:
+            for listener in added:
+                listener.pause()
+        self._listeners += added
+        if added:
+            self._others[key] = added
 
     def close(self, patience: float) -> None:
         """Accept no more; who has said nothing yet has so many seconds to do so."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextvars import copy_context
 from dataclasses import replace
+from socket import socket
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, overload
 
@@ -15,6 +16,7 @@ from .certificates import Certificate
 from .codecs import Message
 from .endpoint import ConnectionEvent, Endpoint, EndpointOwner, Filter, ServerConnection
 from .errors import InvalidState
+from .listening import close_all
 from .options import ServerOptions, check_protocols
 from .publishing import GapEvent, Publishing, ServerEvent
 from .routing import Router
@@ -289,6 +291,13 @@ class WebSocketServer(Publishing):
     def _make_way(self) -> Action[None]:
         """The same where another process goes on with the sockets: nobody is refused, and connections get 1012."""
         return self._end(succeeded=True)
+
+    def _listen_also(self, key: int, sockets: Sequence[socket]) -> None:
+        """Accept from these too, until that is called with the key and none; ends with the server itself."""
+        if self._serving is None or self._life is not ServerLife.STARTED:
+            close_all(sockets)
+        else:
+            self._serving.listen_also(key, sockets)
 
     def _end(self, *, succeeded: bool) -> Action[None]:
         serving = self._serving

@@ -148,6 +148,11 @@ class Serving:
         if isinstance(options.ssl, Certificate):
             self._watching = self.environment.run(options.ssl.watch())
 
+    def listen_also(self, key: int, sockets: Sequence[socket]) -> None:
+        """Accept from these too, in place of those before them with this key."""
+        if self._arrivals is not None:
+            self._arrivals.listen_also(key, sockets)
+
     # -- stopping
 
     def refuse(self) -> None:

@@ -5,7 +5,8 @@
                  <-  wish                 where that wants to listen, and whether it needs a broker
       grant      ->                       the sockets, and the broker
                  <-  ready, or failed
-      order      ->                       to end; the pair's end is one too
+      stand in, stand back ->             to accept for another one that has died, until that is back
+      command    ->                       to end; the pair's end is one too
 
 A password travels here, and on no command line.
 """
@@ -81,9 +82,11 @@ class Grant(NamedTuple):
     """What it gets for it, beside the sockets.
 
     Attributes:
+        sockets: how many these are.
         broker: the URL of its broker, where it needs one that it does not name.
     """
 
+    sockets: int
     broker: str | None
 
 
@@ -109,10 +112,28 @@ class Command(NamedTuple):
     order: Order
 
 
-Message = Job | Wish | Grant | Ready | Failed | Command
+class StandIn(NamedTuple):
+    """It is to accept for another one too, that has died, from the sockets beside this.
+
+    Attributes:
+        number: of that one.
+        sockets: how many these are.
+    """
+
+    number: int
+    sockets: int
+
+
+class StandBack(NamedTuple):
+    """That one is back."""
+
+    number: int
+
+
+Message = Job | Wish | Grant | Ready | Failed | Command | StandIn | StandBack
 
 _KINDS: Final[Mapping[str, type[Message]]] = {
-    kind.__name__: kind for kind in (Job, Wish, Grant, Ready, Failed, Command)
+    kind.__name__: kind for kind in (Job, Wish, Grant, Ready, Failed, Command, StandIn, StandBack)
 }
 
 
@@ -154,7 +175,7 @@ class Link:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return decode(line)
 
-    def take_sockets(self) -> list[socket.socket]:
-        """Those that came with the messages so far."""
-        taken, self._sockets = self._sockets, []
+    def take_sockets(self, count: int) -> list[socket.socket]:
+        """The next ones of those that have come beside messages."""
+        taken, self._sockets = self._sockets[:count], self._sockets[count:]
         return taken

@@ -16,6 +16,7 @@ from .messages import App, Wish
 from .places import Places
 from .process import Process, can_start
 from .slot import Slot
+from .stand_ins import StandIns
 
 logger = logging.getLogger("wsmash")
 
@@ -43,6 +44,7 @@ class Parent:
     def __init__(self, app: App, count: int) -> None:
         self.places = Places(count)
         self._slots = [Slot(app, number, self) for number in range(1, count + 1)]
+        self._stand_ins = StandIns(self._slots, self.places)
         self._asked = asyncio.Event()  # to end
         self._again = asyncio.Event()  # to replace all
         self._aborting = asyncio.Event()
@@ -99,6 +101,10 @@ class Parent:
                     group.create_task(slot.fill())
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
+
+    def changed(self) -> None:
+        """See `slot.Supplies`."""
+        self._stand_ins.settle()
 
     async def broker(self, wish: Wish) -> str | None:
         """The URL of the broker that a worker needs and does not name: a NATS server, started for the first of them.

@@ -67,6 +67,11 @@ class Places:
         found = self._sockets[place]
         return found[(number - 1) % len(found)]
 
+    def own(self, place: Place, number: int) -> list[socket]:
+        """Those of them that no other worker has; none where they have one together."""
+        found = self._sockets.get(place, [])
+        return found[number - 1] if len(found) > 1 else []
+
     async def _bind(self, place: Place) -> list[list[socket]]:
         # Without SO_REUSEPORT first: with it, a server that runs already would share its clients in silence.
         first = await bind_sockets(place.options(reuse_port=place.reuse_port))

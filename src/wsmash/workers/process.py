@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import LoadError, WebSocketError, WorkerError
 from ..watchdog import GRACE
-from .messages import App, Command, Failed, Grant, Job, Message, Order, Ready, Wish, decode, encode
+from .messages import App, Command, Failed, Grant, Job, Message, Order, Ready, StandBack, StandIn, Wish, decode, encode
 
 START_TIMEOUT = 120.0
 """Seconds in which a worker must listen, from the start of its process on."""
@@ -57,8 +57,12 @@ class Process:
         # The interpreter's own options, as -X dev, are those of this process; -P keeps the script's folder out.
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         command = [sys.executable, *flags, "-P", str(_BOOT), app.name, f"worker-{number}", str(descriptor)]
-        with theirs:
-            process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, pass_fds=[descriptor])
+        try:
+            with theirs:
+                process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, pass_fds=[descriptor])
+        except BaseException:
+            ours.close()
+            raise
         worker = cls(number, process, ours)
         worker._send(Job(app.name, app.changes, app.log_level, number, sys.path))
         return worker
@@ -84,7 +88,7 @@ class Process:
         Raises:
             WorkerError: it fails.
         """
-        self._send(Grant(broker), sockets)
+        self._send(Grant(len(sockets), broker), sockets)
         message = await self._receive()
         if not isinstance(message, Ready):
             raise await self._failure(message)
@@ -126,6 +130,14 @@ class Process:
         elif self.status is None:
             self._process.terminate()
 
+    def stand_in(self, number: int, sockets: Sequence[socket.socket]) -> None:
+        """Have it accept for another one that has died, which listens there."""
+        self._send(StandIn(number, len(sockets)), sockets)
+
+    def stand_back(self, number: int) -> None:
+        """That one is back."""
+        self._send(StandBack(number))
+
     async def end(self, order: Order) -> None:
         """Tell it to end, and wait for that; kill it where it takes longer than it may."""
         self.order(order)
@@ -152,6 +164,8 @@ class Process:
 
     def _send(self, message: Message, sockets: Sequence[socket.socket] = ()) -> None:
         data = encode(message)
+        if self._link.fileno() < 0:
+            return  # it has ended
         try:
             sent = socket.send_fds(self._link, [data], [each.fileno() for each in sockets])
         except (BrokenPipeError, ConnectionResetError):

@@ -24,6 +24,9 @@ class Supplies(Protocol):
     async def broker(self, wish: Wish) -> str | None:
         """The URL of the broker that a worker needs and does not name."""
 
+    def changed(self) -> None:
+        """A worker has died, is at work again, or was replaced."""
+
 
 class Slot:
     """The place with one number.
@@ -49,6 +52,11 @@ class Slot:
         self._supplies = supplies
         self._starting = asyncio.Lock()  # one at a time
         self._backoff = Backoff()
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether there is one."""
+        return self.worker is not None and self.worker.status is None and self.worker.ready
 
     async def fill(self, loaded: Callable[[], None] = lambda: None) -> None:
         """Start a worker, and wait until it listens.
@@ -87,6 +95,7 @@ class Slot:
             if worker is not self.worker:
                 continue  # another has taken over, which is what it has ended for
             worker.close()
+            self._supplies.changed()
             await self._again(f"{worker} {worker.how()} after {worker.lived:.1f} s", worker.lived)
 
     async def _again(self, what: str, lived: float) -> None:
@@ -105,6 +114,7 @@ class Slot:
                     what = str(error)
                 else:
                     logger.info("%s is at work", self.worker)
+                    self._supplies.changed()
 
     async def replace(self) -> None:
         """Start another worker, and once that listens have the old one see its clients out.
@@ -116,6 +126,7 @@ class Slot:
             new = await self._start()
             old, self.worker = self.worker, new
         self._backoff.reset()
+        self._supplies.changed()
         if old is None or old.status is not None:
             return
         logger.info("%s takes over from %s", new, old)

@@ -21,7 +21,7 @@ from ..options import ServerOptions
 from ..server import WebSocketServer
 from ..signals import ended_by_signals
 from ..watchdog import Watchdog
-from .messages import LOCAL, MEMORY, Command, Failed, Grant, Job, Link, Ready, Wish
+from .messages import LOCAL, MEMORY, Command, Failed, Grant, Job, Link, Order, Ready, StandBack, StandIn, Wish
 
 logger = logging.getLogger("wsmash")
 
@@ -72,7 +72,7 @@ def _equip(server: WebSocketServer, link: Link, *, local: bool) -> bool:
     if not isinstance(grant, Grant):
         return False
     given: dict[str, Any] = {} if grant.broker is None else {"broker": grant.broker}
-    server._change_options(sock=link.take_sockets(), unix=None, **given)
+    server._change_options(sock=link.take_sockets(grant.sockets), unix=None, **given)
     return True
 
 
@@ -117,19 +117,26 @@ class Ending:
 
     def obey(self, link: Link) -> None:
         """Hear of orders, in a thread of its own, until the parent is gone: then none is left to serve for."""
-        while isinstance(message := link.receive(), Command):
-            if message.order == "abort":
-                self.begins()
-                self._watchdog.signalled(self._loop)
-                self._call(self._server.abort)
-            else:
-                self.begins()
-                self._call(self._server.stop if message.order == "stop" else self._server._make_way)
+        while (message := link.receive()) is not None:
+            if isinstance(message, StandIn):
+                self._call(self._server._listen_also, message.number, link.take_sockets(message.sockets))
+            elif isinstance(message, StandBack):
+                self._call(self._server._listen_also, message.number, ())
+            elif isinstance(message, Command):
+                self._end(message.order)
         if not self._begun:
             logger.warning("the parent process is gone: this worker stops")
             self.begins()
             self._call(self._server.stop)
 
-    def _call(self, act: Callable[[], object]) -> None:
+    def _end(self, order: Order) -> None:
+        self.begins()
+        if order == "abort":
+            self._watchdog.signalled(self._loop)
+            self._call(self._server.abort)
+        else:
+            self._call(self._server.stop if order == "stop" else self._server._make_way)
+
+    def _call(self, act: Callable[..., object], *arguments: object) -> None:
         with suppress(RuntimeError):  # the loop has come to its end by itself
-            self._loop.call_soon_threadsafe(act)
+            self._loop.call_soon_threadsafe(act, *arguments)
