@@ -87,7 +87,9 @@ def test_the_events_are_the_document_s() -> None:
     """Names and fields of the events, on clients and on servers."""
     assert wsmash.ServerConnection.EVENTS == ("open", "message", "close", "error")
     assert wsmash.WebSocketClient.EVENTS == ("open", "message", "close", "error", "reconnecting", "dropped")
-    assert wsmash.WebSocketServer.EVENTS == ("connection", "close", "error", "degraded", "restored", "gap")
+    assert wsmash.WebSocketServer.EVENTS == (
+        "connection", "close", "error", "degraded", "restored", "gap", "join", "leave",
+    )  # fmt: skip
     for event, field in [
         (wsmash.MessageEvent, "data"),
         (wsmash.CloseEvent, "code"),

@@ -28,7 +28,7 @@ from .errors import (
     WorkerError,
 )
 from .options import ClientOptions, Deflate, OfflineQueue, Outage, Reconnect, ReconnectPolicy, ServerOptions
-from .publishing import GapEvent, ServerEvent
+from .publishing import GapEvent, PresenceEvent, ServerEvent
 from .run import run
 from .runtime.connection import WebSocketConnection
 from .runtime.counters import ServerCounters
@@ -87,6 +87,7 @@ __all__ = [
     "Outage",
     "OutcomeUnknown",
     "Position",
+    "PresenceEvent",
     "ProtocolError",
     "ProxyError",
     "Reconnect",

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from .codecs import Message
 from .endpoint import EndpointOwner
 from .errors import InvalidState
-from .runtime.actions import Action
+from .runtime.actions import Action, Pending
 from .runtime.delivery import deliver
 from .runtime.emitter import Emitter, Stored
 from .runtime.events import Immutable, set_once
 from .sansio.states import ServerLife
 from .serving import Serving
 from .session.methods import Method, check_method
+from .topics.members import Member, Move
+from .topics.names import check_topic
 from .topics.policy import OutagePolicy, Policies, TopicPolicy
 from .topics.position import Position
 
@@ -68,6 +70,30 @@ class GapEvent(Immutable):
             set_once(self, name, value)
 
 
+class PresenceEvent(Immutable):
+    """A member has come to a topic with presence (`join`), or left it (`leave`).
+
+    It is fired on each node that has subscribers of the topic.
+
+    Attributes:
+        server: the server.
+        topic: the topic.
+        member: who.
+        is_local: whether the member is a connection of this server itself, and not of another node's.
+    """
+
+    __slots__ = ("is_local", "member", "server", "topic")
+
+    server: WebSocketServer
+    topic: str
+    member: Member
+    is_local: bool
+
+    def __init__(self, server: WebSocketServer, topic: str, member: Member, is_local: bool) -> None:
+        for name, value in (("server", server), ("topic", topic), ("member", member), ("is_local", is_local)):
+            set_once(self, name, value)
+
+
 class Publishing(Emitter):
     """What `WebSocketServer` inherits; it also hears of outages and gaps (`topics.hub.Listener`)."""
 
@@ -75,6 +101,8 @@ class Publishing(Emitter):
         self._on_degraded: Stored = None
         self._on_restored: Stored = None
         self._on_gap: Stored = None
+        self._on_join: Stored = None
+        self._on_leave: Stored = None
         self._policies = Policies()
         self._methods: dict[str, Method] = {}
         self._life = ServerLife.NEW
@@ -98,7 +126,7 @@ class Publishing(Emitter):
             name: the topic, whose own options come first, or a pattern, of which the first that matches counts.
             history_size: how many messages are kept for who comes back. With `history_ttl`.
             history_ttl: seconds that each of them is kept. With `history_size`.
-            presence: whether it is known who is on the topic.
+            presence: whether it is known who is on the topic (`get_presence`), and `join` and `leave` are told.
             outage: what `publish` does while the broker is away: "fail" raises `BrokerUnavailable`, "local" reaches
                 the subscribers of this node alone. None is "fail" with a history, and else "local".
 
@@ -158,6 +186,25 @@ class Publishing(Emitter):
         """How many connections of this node are subscribed to a topic, or to this very pattern."""
         return 0 if self._serving is None else self._serving.hub.get_subscriber_count(topic)
 
+    def get_presence(self, topic: str) -> Action[tuple[Member, ...]]:
+        """Who is on a topic with presence, on all nodes.
+
+        Where this node has a subscriber of the topic it knows, and else asks the other nodes, for two seconds at most.
+        While the broker is away it says what it knows.
+
+        Returns:
+            An awaitable of the members, each of which is a connection that is subscribed to the topic itself.
+
+        Raises:
+            TypeError, ValueError: that is no topic, or none with presence.
+            InvalidState: the server is not started.
+            RuntimeError: called from another thread than the event loop's.
+        """
+        serving = self._running("get_presence")
+        if not self._policies.of(check_topic(topic)).presence:
+            raise ValueError(f"who is on {topic!r:.300} is not kept: server.topic(..., presence=True) asks for it")
+        return Pending(serving.environment.run(serving.hub.members(topic)))
+
     def _running(self, action: str) -> Serving:
         serving = self._serving
         if serving is None or self._life is ServerLife.STOPPED:
@@ -178,6 +225,10 @@ class Publishing(Emitter):
     def gap(self, name: str, position: Position | None, reason: str) -> None:
         """See `topics.hub.Listener`."""
         self._soon("_on_gap", GapEvent(self._me, name, position, reason))
+
+    def moved(self, move: Move, is_local: bool) -> None:
+        """Somebody has come to a topic, or left it; see `topics.nodes.Nodes`."""
+        self._soon(f"_on_{move.what}", PresenceEvent(self._me, move.topic, move.member, is_local))
 
     @property
     def _me(self) -> WebSocketServer:

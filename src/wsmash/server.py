@@ -18,7 +18,7 @@ from .endpoint import ConnectionEvent, Endpoint, EndpointOwner, Filter, ServerCo
 from .errors import InvalidState
 from .listening import close_all
 from .options import ServerOptions, check_protocols
-from .publishing import GapEvent, Publishing, ServerEvent
+from .publishing import GapEvent, PresenceEvent, Publishing, ServerEvent
 from .routing import Router
 from .runtime.actions import DONE, Action, Count, Pending
 from .runtime.connection import encode_message
@@ -31,7 +31,7 @@ from .signatures import takes, with_parameters_of
 
 logger = logging.getLogger("wsmash")
 
-Event = Literal["connection", "close", "error", "degraded", "restored", "gap"]
+Event = Literal["connection", "close", "error", "degraded", "restored", "gap", "join", "leave"]
 
 
 class WebSocketServer(Publishing):
@@ -50,7 +50,9 @@ class WebSocketServer(Publishing):
         ValueError, TypeError: an option is not what it may be.
     """
 
-    EVENTS: ClassVar[tuple[str, ...]] = ("connection", "close", "error", "degraded", "restored", "gap")
+    EVENTS: ClassVar[tuple[str, ...]] = (
+        "connection", "close", "error", "degraded", "restored", "gap", "join", "leave",
+    )  # fmt: skip
 
     @takes(ServerOptions)
     def __init__(self, options: ServerOptions) -> None:
@@ -86,6 +88,10 @@ class WebSocketServer(Publishing):
     def on(self, event: Literal["gap"], callback: Callable[[GapEvent], object]) -> Callable[[GapEvent], object]: ...
     @overload
     def on(
+        self, event: Literal["join", "leave"], callback: Callable[[PresenceEvent], object]
+    ) -> Callable[[PresenceEvent], object]: ...
+    @overload
+    def on(
         self, event: Literal["connection"]
     ) -> Callable[[Callable[[ConnectionEvent], object]], Callable[[ConnectionEvent], object]]: ...
     @overload
@@ -96,14 +102,19 @@ class WebSocketServer(Publishing):
     def on(
         self, event: Literal["gap"]
     ) -> Callable[[Callable[[GapEvent], object]], Callable[[GapEvent], object]]: ...
+    @overload
+    def on(
+        self, event: Literal["join", "leave"]
+    ) -> Callable[[Callable[[PresenceEvent], object]], Callable[[PresenceEvent], object]]: ...
     def on(self, event: Event, callback: C | Decorates = DECORATES) -> Any:
         """Call a function, or run a coroutine function, at each event; also a decorator.
 
         Args:
             event: "connection" (a client has connected), "close" (the server has
                 stopped), "error" (its listener or a `connection` callback failed),
-                "degraded" and "restored" (the broker went away, is back), or "gap"
-                (subscribers of a topic may have missed messages).
+                "degraded" and "restored" (the broker went away, is back), "gap"
+                (subscribers of a topic may have missed messages), or "join" and
+                "leave" (of a member of a topic with presence).
             callback: takes the event. The same one added twice runs twice.
 
         Raises:
@@ -252,28 +263,37 @@ class WebSocketServer(Publishing):
     # -- sending to all
 
     def broadcast(self, data: Message, filter: Filter | None = None) -> Count:
-        """Send a message to every open connection.
+        """Send a message to every open connection, on all nodes that share this server's broker.
 
-        It is framed once, and compressed once for each window size. Never raises
-        for a peer and never waits for a slow one, to which `slow_consumer` applies.
+        Each node frames it once, and compresses it once for each window size. Never raises for
+        a peer and never waits for a slow one, to which `slow_consumer` applies. What the other
+        nodes get of it is not known, and nothing while the broker is away: a topic promises more.
 
         Args:
             data: as `send` takes it.
-            filter: called with each connection before anything is sent; those it is
-                false for are left out. What it raises is raised here, and nothing is sent.
+            filter: called with each connection of this node before anything is sent; those it is
+                false for are left out, and so are all other nodes. What it raises is raised here,
+                and nothing is sent.
 
         Returns:
-            How many connections took it: an int, which may also be awaited.
+            How many connections of this node took it: an int, which may also be awaited.
 
         Raises:
             TypeError, ValueError: the data is no message, or the filter is a coroutine function.
+            MessageTooBig: it is longer than `max_message_size`, and other nodes would not take it.
             RuntimeError: called from another thread than the event loop's.
         """
         opcode, payload = encode_message(data)
         if self._serving is None:
             return Count(0)
         self._serving.environment.check_thread("broadcast")
-        return self._serving.connections.everyone.broadcast(opcode, payload, filter)
+        everyone, nodes = self._serving.connections.everyone, self._serving.nodes
+        if filter is not None:
+            return everyone.broadcast(opcode, payload, filter)
+        nodes.check_broadcast(payload)
+        count = everyone.broadcast(opcode, payload, None)
+        nodes.broadcast(opcode, payload)
+        return count
 
     # -- stopping
 

@@ -26,6 +26,7 @@ from .session.dialect import Envelopes
 from .session.envelopes import PROTOCOL
 from .session.methods import Method
 from .topics.hub import Hub, Listener
+from .topics.nodes import Nodes
 from .topics.policy import Policies
 
 logger = logging.getLogger("wsmash")
@@ -58,6 +59,7 @@ class Serving:
     Attributes:
         connections: the open ones, and those that close.
         hub: their topics.
+        nodes: the others that there are of this server.
         port: the one listened on, None while there is none, 0 for a Unix socket.
         succeeded: whether another process has these sockets too and goes on with them: a stop then refuses
             nobody, and closes with 1012, after which clients are to connect again.
@@ -90,6 +92,9 @@ class Serving:
             reports=self.connections.reports,
             dialects={PROTOCOL: Envelopes()},
         )
+        self.nodes = self.hub.presence = Nodes(
+            self.hub, moved=listener.moved, deliver=self._deliver, reports=self.connections.reports
+        )
         self.connections.own(endpoints, self.hub, methods)
         self._speaks = any(PROTOCOL in endpoint.protocols for endpoint in endpoints)
         self._options = options
@@ -113,9 +118,11 @@ class Serving:
             BrokerError, OSError, ValueError: it cannot; nothing is left of the attempt.
         """
         await self.hub.start()
+        self.nodes.start()
         try:
             await self._listen()
         except BaseException:
+            await self.nodes.stop()
             await self.hub.stop()
             raise
 
@@ -187,6 +194,7 @@ class Serving:
         self._stoppers.clear()
 
     async def _close_all(self) -> None:
+        await self.nodes.stop()
         if self.succeeded:
             await self._openings_done()
             await self.connections.close(CloseCode.SERVICE_RESTART, "the server is being restarted")
@@ -213,6 +221,10 @@ class Serving:
             _settle(self._opened)
         if not (self.connections or openings):
             _settle(self._gone)
+
+    def _deliver(self, opcode: int, payload: bytes) -> None:
+        """What another node has broadcast."""
+        self.connections.everyone.broadcast(opcode, payload, None)
 
     def abort(self) -> None:
         """Drop every connection as it is, and cancel the callbacks that run, but for those that stop the server."""

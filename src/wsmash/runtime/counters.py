@@ -40,6 +40,11 @@ class ServerCounters(Counters):
             `max_topics_per_connection` has refused.
         gaps: times that subscribers of a topic, or of a pattern, were told that they may have missed messages.
         invalid_records: messages left out because the broker had them from something that is no node of ours.
+        invalid_casts: what came from other nodes by way of the broker, and was left out because no node of ours casts
+            it: too long, of an unknown version, or malformed.
+        dropped_casts: broadcasts, and news of who is on a topic, that did not go out to the other nodes because too
+            many waited, or because the broker takes none of this size.
+        left_out_members: members of topics with presence who found no room in what a node knows.
         accept_pauses: times that accepting paused: for `max_openings`, or for want of descriptors or memory.
     """
 
@@ -65,4 +70,7 @@ class ServerCounters(Counters):
     refused_topics: int = 0
     gaps: int = 0
     invalid_records: int = 0
+    invalid_casts: int = 0
+    dropped_casts: int = 0
+    left_out_members: int = 0
     accept_pauses: int = 0

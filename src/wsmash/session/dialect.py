@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ..constants import Opcode
 from ..topics.dialect import Dialect, Encoded
+from ..topics.members import Move
 from ..topics.position import Position
 from ..topics.record import Record
-from .envelopes import Degraded, Gap, Restored, Unsubscribed, encode, encode_message
+from .envelopes import Degraded, Gap, Join, Leave, Present, Restored, Unsubscribed, encode, encode_message
 
 
 class Envelopes(Dialect):
@@ -31,6 +32,12 @@ class Envelopes(Dialect):
     def restored(self) -> Encoded:
         """The same."""
         return Opcode.TEXT, encode(Restored())
+
+    def moved(self, move: Move) -> Encoded:
+        """The same for all, also for who it is."""
+        kind = Join if move.what == "join" else Leave
+        member = move.member
+        return Opcode.TEXT, encode(kind(move.topic, Present(member.id, member.node, member.info)))
 
     def unsubscribed(self, name: str, code: str, message: str) -> Encoded:
         """The server has ended it."""

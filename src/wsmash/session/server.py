@@ -44,6 +44,7 @@ from .envelopes import (
     FromClient,
     FromServer,
     Presence,
+    Present,
     Publish,
     Reply,
     Request,
@@ -181,7 +182,7 @@ class Session:
             case Cancel():
                 self._cancel(command.id)
             case Presence():
-                await self._presence(command)
+                return await self._presence(command)
             case Unsupported():
                 raise RequestError(Code.UNSUPPORTED, "this server does not know such a command")
         return None
@@ -259,11 +260,20 @@ class Session:
         position = await action
         self._tell(Reply(id) if position is None else Reply(id, position.epoch, position.offset))
 
-    async def _presence(self, command: Presence) -> None:
+    async def _presence(self, command: Presence) -> Awaitable[Any]:
         topic = _checked(check_topic, command.topic)
         await self._authorize("presence", topic)
         if not self._hub.policies.of(topic).presence:
             raise RequestError(Code.NO_PRESENCE, "who is on this topic is not kept")
+        return self._tell_members(command)
+
+    async def _tell_members(self, command: Presence) -> None:
+        members = await self._hub.members(command.topic)
+        reply = Reply(command.id, members=[Present(each.id, each.node, each.info) for each in members])
+        most = self._connection._owner.options.max_write_buffer
+        if most is not None and len(encode(reply)) > most:
+            raise RequestError(Code.TOO_BIG, f"{len(members)} members take more than max_write_buffer")
+        self._tell(reply)
 
     async def _authorize(self, action: TopicAction, topic: str) -> None:
         """Whether the client may; a function that raises has not said so."""

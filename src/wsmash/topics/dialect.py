@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..constants import Opcode
+from .members import Move
 from .position import Position
 from .record import Kind, Record
 
@@ -44,6 +45,10 @@ class Dialect:
 
     def restored(self) -> Encoded | None:
         """It is back, and every gap has been told."""
+        return None
+
+    def moved(self, move: Move) -> Encoded | None:
+        """A member has come to a topic with presence, or left it."""
         return None
 
     def unsubscribed(self, name: str, code: str, message: str) -> Encoded | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from ..codecs import Message
@@ -19,9 +19,10 @@ from .access import Access
 from .brokers.base import Broker
 from .brokers.choice import make_broker
 from .brokers.memory import MemoryBroker
-from .dialect import PLAIN, Dialect
+from .dialect import PLAIN, Dialect, Encoded
 from .feed import Feed
 from .follower import Gap
+from .members import Member, Move, encode_info
 from .names import check_pattern, check_topic, is_pattern
 from .policy import Policies
 from .position import Position
@@ -47,6 +48,10 @@ class Listener(Protocol):
         """Subscribers of a topic, or a pattern, on this node may have missed messages."""
 
 
+    def moved(self, move: Move, is_local: bool) -> None:
+        """A member has come to a topic with presence, or left it; whether it is one of this node's connections."""
+
+
 class Presence(Protocol):
     """Who keeps account of who is on a topic."""
 
@@ -55,6 +60,10 @@ class Presence(Protocol):
 
     def left(self, topic: Topic, connection: Subscriber) -> None:
         """It is that no more."""
+
+    async def members(self, topic: str) -> tuple[Member, ...]:
+        """Who is on a topic, on all nodes."""
+        raise NotImplementedError
 
     def cast(self, data: bytes) -> None:
         """A node, perhaps this one, has cast something."""
@@ -225,7 +234,12 @@ class Hub:
     ) -> Action[Subscribed]:
         """See `Subscriber.subscribe`; a sub-protocol is told how it begins before the first message is sent."""
         feeds = connection._feeds
+        if info is not None:
+            encode_info(info)
         if feeds is not None and name in feeds:
+            topic = feeds[name]
+            if info is not None and self.presence is not None and isinstance(topic, Topic) and topic.policy.presence:
+                self.presence.joined(topic, connection, info)
             found = Subscribed(self.position_of(name), since is None)
             if begun is not None:
                 begun(found)
@@ -343,6 +357,16 @@ class Hub:
         self._listener.restored()
 
     # -- what topics tell
+
+    async def members(self, topic: str) -> tuple[Member, ...]:
+        """Who is on a topic, on all nodes."""
+        return () if self.presence is None else await self.presence.members(topic)
+
+    def tell(self, topic: str, encode: Callable[[Dialect], Encoded | None]) -> None:
+        """Tell the subscribers of a topic something of which their dialect may have words."""
+        known = self._topics.get(topic)
+        if known is not None:
+            known.tell(encode)
 
     def tell_gap(self, feed: Feed, gap: Gap) -> None:
         """Tell the subscribers of a topic of a gap."""

@@ -80,14 +80,19 @@ class Presence:
     Args:
         now: the time in seconds, by the clock of all calls, which never goes back.
         random: gives so many random bytes.
+        alone: whether there are no other nodes, so that nothing is to be cast.
 
     Attributes:
         node: this node's identity: 128 random bits, never configured, of one run of a server.
+        alone: as above; it may be set, and nothing is cast from then on.
         left_out: members and nodes that found no room, or of whom was said what is no JSON.
     """
 
-    def __init__(self, now: float, random: Callable[[int], bytes] = secrets.token_bytes) -> None:
-        self.node = random(NODE_SIZE)
+    def __init__(
+        self, now: float, random: Callable[[int], bytes] = secrets.token_bytes, *, alone: bool = False
+    ) -> None:
+        self.node = self._former = random(NODE_SIZE)
+        self.alone = alone
         self.left_out = 0
         self._random = random
         self._number = 0  # of the last change
@@ -137,8 +142,9 @@ class Presence:
             self._forget(topic)
 
     def _change(self, change: Change) -> None:
-        self._number += 1
-        self._changes.append(change)
+        if not self.alone:
+            self._number += 1
+            self._changes.append(change)
 
     # -- what is known
 
@@ -158,7 +164,11 @@ class Presence:
     def is_ready(self, topic: str, now: float) -> bool:
         """Whether all nodes have said who is on a topic that is watched, or had the time to; then it stays so."""
         members = self._topics[topic]
-        return now >= members.until or (not members.waiting and now >= self._started + _FIRST_LOOK)
+        return self.alone or now >= members.until or (not members.waiting and now >= self._started + _FIRST_LOOK)
+
+    def is_own(self, node: bytes) -> bool:
+        """Whether that is this node's identity, or was it until it took another."""
+        return node in (self.node, self._former)
 
     def nodes(self) -> tuple[bytes, ...]:
         """The other nodes that are alive."""
@@ -168,7 +178,8 @@ class Presence:
         members = self._topics.get(topic)
         if members is None:
             members = self._topics[topic] = Members(now + PATIENCE)
-            self._new[topic] = None
+            if not self.alone:
+                self._new[topic] = None
             for node, peer in self._peers.items():
                 if not peer.gone:
                     peer.stale[topic] = peer.number
@@ -325,7 +336,7 @@ class Presence:
         if now - self._renamed < DEAD_AFTER:
             return
         self._renamed = now
-        self.node = self._random(NODE_SIZE)
+        self._former, self.node = self.node, self._random(NODE_SIZE)
         self._tokens.clear()
         self._number += 1  # whoever meets the new node asks for its lists
         self._changes.clear()
