@@ -439,3 +439,25 @@ def test_the_request_that_opens_a_connection_is_the_same_name() -> None:
     for look in (lambda: client.request.headers, lambda: client.request.path):
         with pytest.raises(InvalidState, match="no request was sent yet"):
             look()
+
+
+@virtual
+async def test_an_offline_queue_goes_beside_it(attempts: Attempts) -> None:
+    """Ordinary messages wait in it and follow the `open` callbacks; commands do not wait for them, nor the reverse."""
+    server = Speaking(attempts, offline_queue=10)
+    await server.open()
+    news = server.client.subscribe("news")
+    server.confirm()
+    await server.lose()
+    server.client.send("ordinary")
+    published = server.client.publish("news", "x", timeout=60)
+    server.channel.stuck = True
+    await server.open()
+    commands = server.asked()
+    assert [command["type"] for command in commands] == ["subscribe", "publish"]
+    server.tell("reply", id=commands[0]["id"], epoch=EPOCH, offset=0, recovered=True)
+    server.tell("reply", id=commands[1]["id"], epoch=EPOCH, offset=1)
+    assert await published == at(1) and await news is news
+    texts = [each.payload for each in server.channel.sent if each.opcode == 1]
+    assert texts[2:] == [b"ordinary"]
+    await server.end()
