@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import wsmash
-from fixtures.bus import Bus, cluster
+from fixtures.bus import Bus, agree, cluster, known, visiting
 from fixtures.in_loop import in_loop, turns, until
 from fixtures.talker import talking
 from wsmash import Member, MessageTooBig, PresenceEvent
@@ -36,30 +34,6 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nodes that are taken for dead after a third of a second."""
     monkeypatch.setattr(presence, "BEAT_INTERVAL", 0.05)
     monkeypatch.setattr(presence, "DEAD_AFTER", 0.3)
-
-
-@asynccontextmanager
-async def visiting(server: WebSocketServer, topic: str = "room", **settings: Any) -> AsyncIterator[list[Any]]:
-    """A client that is subscribed to a topic by its server; what it hears."""
-    heard: list[Any] = []
-    came = len(server.get_clients())
-    async with wsmash.connect(f"ws://127.0.0.1:{server.port}", compression=None) as client:
-        client.on("message", lambda event: heard.append(event.data))
-        await until(lambda: len(server.get_clients()) > came)
-        await server.get_clients()[-1].subscribe(topic, **settings)
-        yield heard
-
-
-async def known(server: WebSocketServer, topic: str = "room") -> list[Any]:
-    """What is said of the members of a topic."""
-    return sorted(str(member.info) for member in await server.get_presence(topic))
-
-
-async def agree(servers: list[WebSocketServer], infos: list[str], topic: str = "room") -> None:
-    """Wait until all servers know just these."""
-    for server in servers:
-        while await known(server, topic) != infos:
-            await asyncio.sleep(0.005)
 
 
 # -- broadcasts
