@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import wsmash
-from fixtures.parents import Parent, alive, command_line, descendants, wait_until
+from fixtures.parents import Parent, alive, command_line, descendants, folder_of, nats_of, wait_until
 
 pytest.importorskip("nats")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
@@ -41,18 +41,6 @@ async def connected(event):
     client.send(f"# {os.environ['WSMASH_WORKER']}")
 """
 """What publishes each message that comes, and tells all clients."""
-
-
-def nats_of(parent: Parent) -> int:
-    """The process of the NATS server."""
-    found = [pid for pid in descendants(parent.process.pid) if "nats-server" in command_line(pid).split(" ")[0]]
-    assert len(found) == 1
-    return found[0]
-
-
-def folder_of(pid: int) -> Path:
-    """What it keeps its data in."""
-    return Path(command_line(pid).split("-c ")[1].strip()).parent
 
 
 def test_nobody_else_can_use_it(tmp_path: Path) -> None:

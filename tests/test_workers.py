@@ -7,10 +7,12 @@ import os
 import signal
 import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import programs
 import wsmash
 from fixtures.parents import Parent, alive, all_workers, app, greeting, wait_until
 
@@ -250,3 +252,41 @@ def test_workers_on_a_unix_socket(tmp_path: Path) -> None:
         asyncio.run(talk())
         parent.signal(signal.SIGTERM)
         assert parent.ended() == 0 and not path.exists()
+
+
+SCRIPT = app() + """
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    try:
+        print("returned", wsmash.run("script:NAME", workers=2, broker="memory"), flush=True)
+    except wsmash.WebSocketError as error:
+        print(type(error).__name__, flush=True)
+"""
+"""A module that has the server, and runs it when it is a script."""
+
+
+def test_run_in_a_script(tmp_path: Path) -> None:
+    """Workers look for modules where the script does, wherever it is started; at the end `run` returns None."""
+    (tmp_path / "script.py").write_text(SCRIPT.replace("NAME", "server"), "utf-8")
+
+    async def talk() -> None:
+        async with programs.program(tmp_path / "script.py") as script:
+            line = await script.line()
+            port = int(line.split()[4].rpartition(":")[2].rstrip(";"))
+            assert (await all_workers(f"ws://127.0.0.1:{port}/", 2)).keys() == {1, 2}
+            script.interrupt()
+            assert await script.ended() == (0, "returned None\n", "")
+
+    asyncio.run(talk())
+
+
+def test_run_raises_what_a_name_lacks(tmp_path: Path) -> None:
+    """As it does in one process."""
+    (tmp_path / "script.py").write_text(SCRIPT.replace("NAME", "servr"), "utf-8")
+    assert asyncio.run(programs.run(tmp_path / "script.py")) == (0, "LoadError\n", "")
+
+
+def test_workers_are_started_in_the_main_thread() -> None:
+    """No other hears of signals."""
+    with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="main thread"):
+        pool.submit(wsmash.run, "app:server", workers=2).result()
