@@ -54,8 +54,8 @@ class GapEvent(Immutable):
         server: the server.
         topic: the topic, or the pattern that they are subscribed to.
         position: after which messages come again; None for a pattern, which stands for many topics.
-        reason: "trimmed" (the history does not go back so far), "epoch" (another stream took the topic's place)
-            or "outage" (it is not known what was published in one).
+        reason: "trimmed" (the history does not go back so far), "epoch" (another stream took the topic's place) or
+            "outage" (it is not known what was published in one).
     """
 
     __slots__ = ("position", "reason", "server", "topic")

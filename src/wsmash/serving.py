@@ -25,7 +25,8 @@ from .runtime.environment import Environment
 from .session.dialect import Envelopes
 from .session.envelopes import PROTOCOL
 from .session.methods import Method
-from .topics.hub import Hub, Listener
+from .topics.hub import Hub
+from .topics.listener import Listener
 from .topics.nodes import Nodes
 from .topics.policy import Policies
 

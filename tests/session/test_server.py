@@ -99,6 +99,7 @@ class TestTopics:
             server.on("connection", lambda event: event.client.subscribe("t"))
             async with talking(server) as peer:
                 await until(lambda: server.get_subscriber_count("t"))
+                assert (await peer.hear()).items() >= {("type", "subscribed"), ("topic", "t"), ("offset", 0)}
                 await server.publish("t", "x")
                 assert (await peer.hear())["text"] == "x"
 

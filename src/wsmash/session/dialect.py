@@ -7,7 +7,8 @@ from ..topics.dialect import Dialect, Encoded
 from ..topics.members import Move
 from ..topics.position import Position
 from ..topics.record import Record
-from .envelopes import Degraded, Gap, Join, Leave, Present, Restored, Unsubscribed, encode, encode_message
+from ..topics.subscriber import Subscribed as TopicSubscribed
+from .envelopes import Degraded, Gap, Join, Leave, Present, Restored, Subscribed, Unsubscribed, encode, encode_message
 
 
 class Envelopes(Dialect):
@@ -20,10 +21,10 @@ class Envelopes(Dialect):
         epoch = None if pattern is None else position.epoch
         return Opcode.TEXT, encode_message(topic, record, position.offset, epoch, pattern)
 
-    def gap(self, name: str, position: Position | None, reason: str) -> Encoded:
-        """Of a topic with its position, of a pattern without."""
+    def gap(self, name: str, position: Position | None, reason: str, pattern: str | None = None) -> Encoded:
+        """Of a topic with its position, of a pattern as a whole without."""
         epoch, offset = (None, None) if position is None else position
-        return Opcode.TEXT, encode(Gap(name, epoch, offset, reason))
+        return Opcode.TEXT, encode(Gap(name, epoch, offset, reason, pattern))
 
     def degraded(self) -> Encoded:
         """Once for each connection."""
@@ -38,6 +39,11 @@ class Envelopes(Dialect):
         kind = Join if move.what == "join" else Leave
         member = move.member
         return Opcode.TEXT, encode(kind(move.topic, Present(member.id, member.node, member.info)))
+
+    def subscribed(self, name: str, found: TopicSubscribed) -> Encoded:
+        """The server has begun it."""
+        epoch, offset = (None, None) if found.position is None else found.position
+        return Opcode.TEXT, encode(Subscribed(name, epoch, offset))
 
     def unsubscribed(self, name: str, code: str, message: str) -> Encoded:
         """The server has ended it."""

@@ -241,9 +241,7 @@ class Session:
         epoch, offset = (None, None) if found.position is None else found.position
         recovered, reason = None, None
         if command.since is not None and epoch is not None:
-            recovered = found.recovered
-            if not recovered:
-                reason = "trimmed" if epoch == command.since.epoch else "epoch"
+            recovered, reason = found.recovered, found.reason
         degraded = epoch is None and self._hub.degraded is not None
         self._tell(Reply(command.id, epoch, offset, recovered, reason, degraded))
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..constants import Opcode
 from .members import Move
 from .position import Position
 from .record import Kind, Record
+
+if TYPE_CHECKING:
+    from .subscriber import Subscribed
 
 Encoded = tuple[int, bytes]
 """The opcode and the payload of a message."""
@@ -29,13 +34,16 @@ class Dialect:
         """
         return Opcode.BINARY if record.kind == Kind.BINARY else Opcode.TEXT, record.payload
 
-    def gap(self, name: str, position: Position | None, reason: str) -> Encoded | None:
+    def gap(
+        self, name: str, position: Position | None, reason: str, pattern: str | None = None
+    ) -> Encoded | None:
         """Messages may be missing before this position.
 
         Args:
-            name: the topic, or the pattern.
+            name: the topic, or the pattern where it is not known which of its topics.
             position: after which all messages come again; None for a pattern, which has none.
-            reason: a word for logs: "trimmed", "epoch", "outage", ...
+            reason: as that of a `follower.Gap`.
+            pattern: what was subscribed to, where that is a pattern and the topic is known.
         """
         return None
 
@@ -49,6 +57,10 @@ class Dialect:
 
     def moved(self, move: Move) -> Encoded | None:
         """A member has come to a topic with presence, or left it."""
+        return None
+
+    def subscribed(self, name: str, found: Subscribed) -> Encoded | None:
+        """The server has subscribed it by itself."""
         return None
 
     def unsubscribed(self, name: str, code: str, message: str) -> Encoded | None:

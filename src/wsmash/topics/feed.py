@@ -33,6 +33,10 @@ class Feed:
     def __len__(self) -> int:
         return sum(map(len, self._audiences.values()))
 
+    def dialect_of(self, connection: Subscriber) -> Dialect:
+        """How one of them is told."""
+        return self._hub.dialect_of(connection)
+
     def subscribers(self) -> list[Subscriber]:
         """Who they are, in no order that means anything."""
         return [each for audience in self._audiences.values() for each in audience.snapshot()]
@@ -42,7 +46,7 @@ class Feed:
         channel = connection._channel
         if channel is None:
             return
-        dialect = self._hub.dialect_of(connection)
+        dialect = self.dialect_of(connection)
         audience = self._audiences.get(dialect)
         if audience is None:
             audience = self._audiences[dialect] = Audience(self._hub.environment, self._refused)
@@ -50,7 +54,7 @@ class Feed:
 
     def discard(self, connection: Subscriber) -> None:
         """Send to it no more."""
-        channel, dialect = connection._channel, self._hub.dialect_of(connection)
+        channel, dialect = connection._channel, self.dialect_of(connection)
         audience = self._audiences.get(dialect)
         if audience is not None and channel is not None:
             audience.discard(channel)

@@ -31,8 +31,8 @@ class Gap(NamedTuple):
 
     Attributes:
         position: where the follower goes on.
-        reason: "epoch" (another stream took the topic's place), "trimmed" (the history does not go back so
-            far) or "outage" (it was not known where the stream was).
+        reason: "epoch" (another stream took the topic's place), "trimmed" (the history does not go back so far, or
+            there is none), "slow" (the subscriber did not keep up) or "outage" (what one had is not known).
     """
 
     position: Position
@@ -70,13 +70,14 @@ class Follower:
         wants: whether a read is needed before anything can pass.
     """
 
-    __slots__ = ("_before", "_held", "_keeps", "_marked", "_overflowed", "epoch", "offset", "wants")
+    __slots__ = ("_before", "_held", "_keeps", "_marked", "_overflowed", "_seen", "epoch", "offset", "wants")
 
     def __init__(self, keeps: bool) -> None:
         self._keeps = keeps
         self._held: list[_Push] = []
         self._marked = 0  # how many of these came before the read that is under way was begun
         self._overflowed = False
+        self._seen: Position | None = None  # where the stream was said to be since that read was begun
         self._before: str | None = None  # the epoch before this one
         self.epoch: str | None = None
         self.offset = 0
@@ -113,14 +114,14 @@ class Follower:
             return self.begin(position)
         behind = position.epoch != self.epoch or position.offset > self.offset
         if behind and self._keeps:
-            self.wants = True
+            self.wants, self._seen = True, position
         elif position.epoch not in (self.epoch, self._before):
             return self._change(position)
         return ()
 
     def read_begun(self) -> None:
         """A read of the history after `offset`, or after an earlier one, is under way."""
-        self._marked = len(self._held)
+        self._marked, self._seen = len(self._held), None
 
     def read(self, history: History, after: int) -> list[Step]:
         """It has ended with this."""
@@ -133,7 +134,11 @@ class Follower:
         elif self.wants:
             self.offset = max(self.offset, history.top)
             steps.append(Gap(Position(self.epoch, self.offset), "trimmed"))
-        return steps + self._merge()
+        steps += self._merge()
+        seen, self._seen = self._seen, None
+        if seen is not None:
+            steps += self.checked(seen)
+        return steps
 
     # -- parts
 

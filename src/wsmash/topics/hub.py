@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any, TypeVar
 
 from ..codecs import Message
 from ..constants import CloseCode
@@ -22,57 +23,21 @@ from .brokers.memory import MemoryBroker
 from .dialect import PLAIN, Dialect, Encoded
 from .feed import Feed
 from .follower import Gap
-from .members import Member, Move, encode_info
+from .following import Following
+from .listener import Listener, Presence
+from .members import Member, encode_info
 from .names import check_pattern, check_topic, is_pattern
-from .policy import Policies
+from .patterns import Patterns
+from .policy import Policies, TopicPolicy
 from .position import Position
 from .record import Record, encode_record, record_of
 from .subscriber import Begun, Subscribed, Subscriber
 from .topic import Topic
-from .tree import PatternTree
+
+T = TypeVar("T")
 
 MAX_KEY = 200
 """Characters of an idempotency key."""
-
-
-class Listener(Protocol):
-    """Who hears of what happens to topics: the server, which fires events."""
-
-    def degraded(self, error: Exception) -> None:
-        """The broker is away."""
-
-    def restored(self) -> None:
-        """It is back, and every gap was told."""
-
-    def gap(self, name: str, position: Position | None, reason: str) -> None:
-        """Subscribers of a topic, or a pattern, on this node may have missed messages."""
-
-
-    def moved(self, move: Move, is_local: bool) -> None:
-        """A member has come to a topic with presence, or left it; whether it is one of this node's connections."""
-
-
-class Presence(Protocol):
-    """Who keeps account of who is on a topic."""
-
-    def joined(self, topic: Topic, connection: Subscriber, info: Any) -> None:
-        """A connection was subscribed to a topic with presence."""
-
-    def left(self, topic: Topic, connection: Subscriber) -> None:
-        """It is that no more."""
-
-    async def members(self, topic: str) -> tuple[Member, ...]:
-        """Who is on a topic, on all nodes."""
-        raise NotImplementedError
-
-    def cast(self, data: bytes) -> None:
-        """A node, perhaps this one, has cast something."""
-
-    def lost(self) -> None:
-        """Casts may be lost from now on."""
-
-    def restored(self) -> None:
-        """They come again."""
 
 
 class Hub:
@@ -90,8 +55,10 @@ class Hub:
     Attributes:
         access: what clients may do by themselves.
         broker: what carries messages between nodes; None where this node is alone.
-        degraded: why other nodes are out of reach, None where they are not.
+        away: whether the broker is.
+        degraded: why it is, or was: None once all that was missed has been sent, or told as a gap.
         presence: keeps account of who is on a topic, where anybody does.
+        patterns: those that connections are subscribed to.
     """
 
     def __init__(
@@ -111,6 +78,7 @@ class Hub:
         self.policies = policies
         self.access = Access(options, counters, environment.wheel.clock)
         self.broker: Broker | None = None
+        self.away = False
         self.degraded: Exception | None = None
         self.presence: Presence | None = None
         self._listener = listener
@@ -118,8 +86,9 @@ class Hub:
         self._dialects = dialects or {}
         self._memory: MemoryBroker | None = None
         self._topics: dict[str, Topic] = {}
-        self._patterns: dict[str, Feed] = {}
-        self._tree: PatternTree[Feed] = PatternTree()
+        self.patterns = Patterns(self)
+        self._following: Following | None = None
+        self._told: dict[Subscriber, None] = {}  # those with subscriptions who are to hear of outages, too
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # -- a run of the server
@@ -135,17 +104,20 @@ class Hub:
             self._memory = MemoryBroker(self.environment.wheel.clock)
             return
         self.broker = make_broker(broker, self.options.namespace) if isinstance(broker, str) else broker
+        self._following = Following(self, self.broker)
         await self.broker.start(self)
 
     async def stop(self) -> None:
         """Let go of it; what is under way fails."""
         for task in tuple(self._tasks):
             task.cancel()
-        broker, self.broker, self._memory = self.broker, None, None
+        if self._following is not None:
+            self._following.stop()
+        broker, self.broker, self._memory, self._following = self.broker, None, None, None
         if broker is not None:
             await broker.stop()
 
-    def run(self, coroutine: Any) -> asyncio.Task[Any]:
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run it in a task, which is cancelled when the hub stops."""
         task = self.environment.run(coroutine)
         self._tasks.add(task)
@@ -156,8 +128,7 @@ class Hub:
 
     def publish(self, topic: str, data: Message, key: str | None = None) -> Action[Position | None]:
         """See `WebSocketServer.publish`."""
-        record = record_of(data)
-        return self.publish_record(topic, record, key)
+        return self.publish_record(topic, record_of(data), key)
 
     def publish_record(self, topic: str, record: Record, key: str | None = None) -> Action[Position | None]:
         """The same, of what is a record already."""
@@ -165,57 +136,42 @@ class Hub:
         policy = self.policies.of(check_topic(topic)) if known is None else known.policy
         if key is not None:
             _check_key(key)
-        most = self.options.max_message_size
-        if most is not None and len(record.payload) > most:
-            raise MessageTooBig(
-                f"a message of {len(record.payload)} bytes is longer than max_message_size={most}",
-                CloseCode.MESSAGE_TOO_BIG,
-            )
+        self._check_size(record)
         memory = self._memory
         if memory is None:
-            return self._publish_through(topic, record, key)
+            return Pending(self.run(self._publish(self._need_broker(), topic, policy, record, key)))
         data = encode_record(record) if policy.has_history else b""
         position, new = memory.add(topic, policy, data, key)
         if new:
             if known is not None:
                 known.published(position, record)
-            if self._patterns:
-                for pattern in self._tree.matching(topic):
-                    pattern.deliver(topic, position, record)
+            self.patterns.deliver(topic, position, record)
         return Settled(position)
 
-    def _publish_through(self, topic: str, record: Record, key: str | None) -> Action[Position | None]:
-        if self.broker is None:
-            raise InvalidState("nothing can be published before the server is started, or once it has stopped")
-        policy = self.policies.of(topic)
-        if self.degraded is not None and not policy.fails_in_outage:
-            self._deliver_here(topic, record)
-            return Settled(None)
-        return Pending(self.run(self._added(self.broker, topic, record, key)))
-
-    async def _added(self, broker: Broker, topic: str, record: Record, key: str | None) -> Position | None:
-        policy = self.policies.of(topic)
+    async def _publish(
+        self, broker: Broker, topic: str, policy: TopicPolicy, record: Record, key: str | None
+    ) -> Position | None:
         try:
             return await broker.publish(topic, policy, encode_record(record), key)
         except BrokerUnavailable:
             if policy.fails_in_outage:
                 raise
-        self._deliver_here(topic, record)
-        return None
-
-    def _deliver_here(self, topic: str, record: Record) -> None:
-        """A message that only this node's subscribers get."""
         known = self._topics.get(topic)
         if known is not None:
-            known.deliver(topic, None, record)
-        for pattern in self._tree.matching(topic):
-            pattern.deliver(topic, None, record)
+            known.deliver_here(record)
+        self.patterns.deliver(topic, None, record)
+        return None
 
-    def pass_on(self, topic: Topic, position: Position, record: Record) -> None:
-        """A message whose turn it is, for the subscribers of a topic and of the patterns that match it."""
-        topic.deliver(topic.name, position, record)
-        for pattern in self._tree.matching(topic.name):
-            pattern.deliver(topic.name, position, record)
+    def _check_size(self, record: Record) -> None:
+        most = self.options.max_message_size
+        if most is not None and len(record.payload) > most:
+            text = f"a message of {len(record.payload)} bytes is longer than max_message_size={most}"
+            raise MessageTooBig(text, CloseCode.MESSAGE_TOO_BIG)
+
+    def _need_broker(self) -> Broker:
+        if self.broker is None:
+            raise InvalidState("nothing can be published before the server is started, or once it has stopped")
+        return self.broker
 
     # -- subscribing
 
@@ -232,18 +188,12 @@ class Hub:
         info: Any = None,
         begun: Begun | None = None,
     ) -> Action[Subscribed]:
-        """See `Subscriber.subscribe`; a sub-protocol is told how it begins before the first message is sent."""
+        """See `Subscriber.subscribe`; `begun` is called when it begins, before the first message."""
         feeds = connection._feeds
         if info is not None:
             encode_info(info)
         if feeds is not None and name in feeds:
-            topic = feeds[name]
-            if info is not None and self.presence is not None and isinstance(topic, Topic) and topic.policy.presence:
-                self.presence.joined(topic, connection, info)
-            found = Subscribed(self.position_of(name), since is None)
-            if begun is not None:
-                begun(found)
-            return Settled(found)
+            return self._again(connection, feeds[name], since, info, begun)
         check_pattern(name)
         if since is not None and is_pattern(name):
             raise ValueError(f"{name!r:.300} is a pattern, and since= is a position in one topic")
@@ -253,18 +203,33 @@ class Hub:
             raise InvalidState(f"this connection has max_topics_per_connection={most} topics")
         if feeds is None:
             feeds = connection._feeds = {}
+            if self.dialect_of(connection).degraded() is not None:
+                self._told[connection] = None
         if is_pattern(name):
-            feed = feeds[name] = self._need_pattern(name)
-            if begun is not None:
-                begun(Subscribed(None, True))
-            feed.add(connection)
-            return Settled(Subscribed(None, True))
-        topic = self._need_topic(name)
-        feeds[name] = topic
-        outcome = topic.subscribe(connection, since, begun)
-        if self.presence is not None and topic.policy.presence:
+            return self.patterns.subscribe(connection, feeds, name, begun)
+        topic = feeds[name] = self._need_topic(name)
+        if topic.policy.presence:
+            begun = partial(self._joined, topic, connection, info, begun)
+        return topic.subscribe(connection, since, begun)
+
+    def _joined(
+        self, topic: Topic, connection: Subscriber, info: Any, begun: Begun | None, found: Subscribed
+    ) -> None:
+        if begun is not None:
+            begun(found)
+        if self.presence is not None:
             self.presence.joined(topic, connection, info)
-        return outcome
+
+    def _again(
+        self, connection: Subscriber, feed: Feed, since: Position | None, info: Any, begun: Begun | None
+    ) -> Action[Subscribed]:
+        position = feed.position if isinstance(feed, Topic) else None
+        if info is not None and self.presence is not None and isinstance(feed, Topic) and feed.policy.presence:
+            self.presence.joined(feed, connection, info)
+        found = Subscribed(position, since is None)
+        if begun is not None:
+            begun(found)
+        return Settled(found)
 
     def unsubscribe(self, connection: Subscriber, name: str) -> bool:
         """Whether it was subscribed, which it is no more."""
@@ -273,70 +238,88 @@ class Hub:
             return False
         if not connection._feeds:
             connection._feeds = None
+            self._told.pop(connection, None)
         self._leave(connection, feed)
         return True
 
     def leave(self, connection: Subscriber) -> None:
         """The connection takes no messages any more."""
         feeds, connection._feeds = connection._feeds, None
+        self._told.pop(connection, None)
         for feed in (feeds or {}).values():
             self._leave(connection, feed)
 
     def _leave(self, connection: Subscriber, feed: Feed) -> None:
         feed.discard(connection)
-        if isinstance(feed, Topic):
-            if self.presence is not None and feed.policy.presence:
-                self.presence.left(feed, connection)
-            if not feed:
-                self._topics.pop(feed.name, None)
-        elif not feed:
-            del self._patterns[feed.name]
-            self._tree.remove(feed.name)
+        if isinstance(feed, Topic) and self.presence is not None and feed.policy.presence:
+            self.presence.left(feed, connection)
+        if feed:
+            return
+        if self._following is not None:
+            self._following.idle(feed)
+        elif isinstance(feed, Topic):
+            self.forget(feed)
+        else:
+            self.forget_pattern(feed)
 
     def _need_topic(self, name: str) -> Topic:
         topic = self._topics.get(name)
         if topic is None:
-            topic = self._topics[name] = Topic(self, name, self.policies.of(name))
-            if self._memory is not None:
-                topic.follower.begin(self._memory.position())
-            elif self.broker is not None:
-                self.run(self._follow(self.broker, topic))
+            position = None if self._memory is None else self._memory.position()
+            topic = self._topics[name] = Topic(self, name, self.policies.of(name), position)
+        if not topic and self._following is not None:
+            self._following.want(topic)
         return topic
 
-    async def _follow(self, broker: Broker, topic: Topic) -> None:
-        asked = [(topic.name, topic.policy)]
-        await broker.follow(asked)
-        [position] = await broker.positions(asked)
-        topic.follower.begin(position)
+    def forget(self, topic: Topic) -> None:
+        """Nobody needs to know where it is any more."""
+        if self._topics.get(topic.name) is topic:
+            del self._topics[topic.name]
 
-    def _need_pattern(self, pattern: str) -> Feed:
-        feed = self._patterns.get(pattern)
-        if feed is None:
-            feed = self._patterns[pattern] = Feed(self, pattern)
-            self._tree.add(pattern, feed)
-            if self.broker is not None:
-                self.run(self.broker.follow_pattern(pattern))
-        return feed
+    def want_pattern(self, feed: Feed) -> asyncio.Task[None] | None:
+        """Follow a pattern that has its first subscriber; the task of that, None where it is followed."""
+        return None if self._following is None else self._following.want_pattern(feed)
+
+    def forget_pattern(self, feed: Feed) -> None:
+        """Nobody is subscribed to it any more."""
+        self.patterns.forget(feed)
+        if not self.patterns and self._following is not None:
+            self._following.forget_seen()
 
     # -- what there is to know
 
     def get_subscriber_count(self, name: str) -> int:
         """How many connections of this node are subscribed to the topic, or to this very pattern."""
-        feed: Feed | None = self._topics.get(name) or self._patterns.get(name)
+        feed: Feed | None = self._topics.get(name) or self.patterns.get(name)
         return 0 if feed is None else len(feed)
 
-    def position_of(self, name: str) -> Position | None:
-        """Where this node is in a topic's stream, as far as that is known."""
-        topic = self._topics.get(name)
-        return None if topic is None else topic.follower.position
+    def topics(self) -> list[Topic]:
+        """All that this node knows of."""
+        return list(self._topics.values())
+
+    def has(self, topic: Topic) -> bool:
+        """Whether this one is known yet."""
+        return self._topics.get(topic.name) is topic
 
     # -- what the broker tells
 
     def pushed(self, topic: str, epoch: str, previous: int, offset: int, data: bytes) -> None:
         """See `Receiver`."""
+        following = self._following
+        if following is None:
+            return
         known = self._topics.get(topic)
-        if known is not None:
-            known.pushed(epoch, previous, offset, data)
+        if known is None:
+            if not self.patterns.matching(topic):
+                if self.broker is not None:
+                    self.broker.unfollow([topic])  # it was let go while it was about to be followed
+                return
+            known = self._topics[topic] = Topic(self, topic, self.policies.of(topic))
+        if not known:
+            following.saw(known)
+            if known.position is None:
+                known.seen(epoch, previous)
+        known.pushed(epoch, previous, offset, data)
 
     def cast(self, data: bytes) -> None:
         """See `Receiver`."""
@@ -345,18 +328,59 @@ class Hub:
 
     def lost(self, error: Exception) -> None:
         """See `Receiver`."""
+        self.away = True
+        if self._following is not None:
+            self._following.lost()
+        if self.presence is not None:
+            self.presence.lost()
+        if self.degraded is None:
+            self._reports.log(logging.WARNING, "the broker is away: %s", error)
+            self._tell_all(lambda dialect: dialect.degraded())
+            self._listener.degraded(error)
         self.degraded = error
-        self._listener.degraded(error)
 
     def missed(self, reason: str) -> None:
         """See `Receiver`."""
+        self._reports.log(logging.WARNING, "messages of the broker were lost: %s", reason)
+        if self._following is not None:
+            self._following.missed()
 
     def restored(self) -> None:
         """See `Receiver`."""
+        self.away = False
+        if self.presence is not None:
+            self.presence.restored()
+        if self._following is not None:
+            self._following.restored()
+
+    def has_recovered(self) -> None:
+        """What was missed in an outage was sent, or told as a gap."""
         self.degraded = None
+        self._tell_all(lambda dialect: dialect.restored())
         self._listener.restored()
 
-    # -- what topics tell
+    # -- what topics ask for and tell
+
+    def read(self, topic: Topic, after: int) -> None:
+        """Read a topic's history, and tell it."""
+        if self._memory is not None:
+            topic.read(self._memory.read(topic.name, after), after)
+        elif self._following is not None:
+            self._following.read(topic, after)
+
+    def read_later(self, topic: Topic) -> None:
+        """Do so in a moment: this time nothing came of it."""
+        if self._following is not None:
+            self._following.again(topic)
+
+    def look_at(self, topic: Topic, *, ask: bool) -> bool:
+        """A topic is looked at, and perhaps to be asked whether its stream has gone on; whether to look again."""
+        following = self._following
+        if following is None or not self.has(topic):
+            return False
+        if ask:
+            following.check(topic)
+        return topic.policy.has_history or topic.position is None
 
     async def members(self, topic: str) -> tuple[Member, ...]:
         """Who is on a topic, on all nodes."""
@@ -366,18 +390,36 @@ class Hub:
         """Tell the subscribers of a topic something of which their dialect may have words."""
         known = self._topics.get(topic)
         if known is not None:
-            known.tell(encode)
+            known.everyone(encode)
 
-    def tell_gap(self, feed: Feed, gap: Gap) -> None:
-        """Tell the subscribers of a topic of a gap."""
+    def tell_gap(self, topic: Topic, gap: Gap) -> None:
+        """Tell the subscribers of a topic, and of the patterns that match it, of a gap."""
         self.counters.gaps += 1
-        feed.tell(lambda dialect: dialect.gap(feed.name, gap.position, gap.reason))
-        self._listener.gap(feed.name, gap.position, gap.reason)
+        topic.tell(lambda dialect: dialect.gap(topic.name, gap.position, gap.reason))
+        self.patterns.tell_of(topic.name, gap)
+        self._listener.gap(topic.name, gap.position, gap.reason)
+
+    def tell_pattern_gaps(self) -> None:
+        """Topics that were never seen may have lost their first messages: nobody can know."""
+        for name in self.patterns.tell_gaps():
+            self.counters.gaps += 1
+            self._listener.gap(name, None, "outage")
 
     def invalid(self, topic: str, error: Exception) -> None:
         """What came from the broker is no record of ours (case 107)."""
         self.counters.invalid_records += 1
         self._reports.log(logging.WARNING, "a message of the topic %s is left out: %s", topic, error)
+
+    def failed(self, what: str, error: Exception) -> None:
+        """The broker did not do something."""
+        level = logging.DEBUG if isinstance(error, BrokerUnavailable) else logging.ERROR
+        self._reports.log(level, "the broker could not %s: %s", what, error)
+
+    def _tell_all(self, encode: Callable[[Dialect], Encoded | None]) -> None:
+        for connection in tuple(self._told):
+            encoded = encode(self.dialect_of(connection))
+            if encoded is not None:
+                connection._put(*encoded)
 
 
 def _check_key(key: object) -> None:

@@ -172,7 +172,7 @@ class Nodes:
             presence.unwatch(topic)
 
     def _is_known(self, topic: str) -> bool:
-        away = self._stopped or self._hub.degraded is not None
+        away = self._stopped or self._hub.away
         return away or self._presence.is_ready(topic, self._wheel.clock())
 
     def _info_of(self, connection: Subscriber) -> Any:
@@ -224,7 +224,7 @@ class Nodes:
 
     def _cast(self, broker: Broker, data: bytes) -> None:
         """In a task of its own: casts are taken in their order, though none waits for the one before it."""
-        if self._hub.degraded is not None or self._hub.broker is None:
+        if self._hub.away or self._hub.broker is None:
             return
         if self._casting >= MAX_CASTS:
             self._hub.counters.dropped_casts += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..runtime.actions import DONE, Action
@@ -22,14 +23,16 @@ class Subscribed(NamedTuple):
             broker keeps it from being known.
         recovered: whether that is so from the position that was asked for. False: messages between the two may
             be missing.
+        reason: why, as that of a gap; None where nothing is missing.
     """
 
     position: Position | None
     recovered: bool
+    reason: str | None = None
 
 
 Begun = Callable[[Subscribed], object]
-"""Called once it is known how a subscription begins, and before its first message is sent."""
+"""Called when a subscription begins: before its first message, and in the same turn."""
 
 
 class Subscriber(WebSocketConnection):
@@ -71,10 +74,18 @@ class Subscriber(WebSocketConnection):
         """
         self._check_open()
         self._owner.environment.check_thread("subscribe")
-        return self._hub.subscribe(self, topic, since=since, info=info)
+        return self._hub.subscribe(self, topic, since=since, info=info, begun=partial(self._tell_subscribed, topic))
+
+    def _tell_subscribed(self, topic: str, found: Subscribed) -> None:
+        encoded = self._hub.dialect_of(self).subscribed(topic, found)
+        if encoded is not None:
+            self._put(*encoded)
 
     def unsubscribe(self, topic: str) -> Action[None]:
         """Send them no more; what it is not subscribed to is ignored."""
         self._owner.environment.check_thread("unsubscribe")
-        self._hub.unsubscribe(self, topic)
+        if self._hub.unsubscribe(self, topic):
+            encoded = self._hub.dialect_of(self).unsubscribed(topic, "unsubscribed", "the server has ended it")
+            if encoded is not None:
+                self._put(*encoded)
         return DONE
