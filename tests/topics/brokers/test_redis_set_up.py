@@ -100,6 +100,32 @@ def test_a_user_who_may_too_little(start_redis: Start) -> None:
     scenario()
 
 
+def test_a_user_who_may_what_the_documents_say(redis_server: RedisServer) -> None:
+    """That is enough, for patterns, casts and keys too."""
+    text = (Path(__file__).parents[3] / "docs" / "brokers.md").read_text(encoding="utf-8")
+    [line] = [line.strip() for line in text.splitlines() if line.startswith("    ACL SETUSER")]
+    redis_server.call(*line.split())
+
+    @in_loop
+    async def scenario() -> None:
+        broker, seen = RedisBroker(f"redis://app:password@127.0.0.1:{redis_server.port}/0"), Seen()
+        await broker.start(seen)
+        await broker.follow([("a", KEPT)])
+        await broker.follow_pattern("b.*")
+        for topic in ("a", "b.c"):
+            await broker.publish(topic, KEPT, b"1", "key")
+        await broker.cast(b"1")
+        await seen.until(lambda: seen.casts and len(seen.pushes) == 2)
+        broker.unfollow(["a"])
+        broker.unfollow_pattern("b.*")
+        assert len((await broker.read("a", KEPT, 0)).entries) == 1
+        assert await broker.ping() > 0
+        await broker.stop()
+        assert seen.told == []
+
+    scenario()
+
+
 def test_databases(redis_server: RedisServer) -> None:
     """Keys are in the database of the URL; one that is not there is an error."""
 
