@@ -69,7 +69,7 @@ async def rewriting(port: int, what: bytes, by: bytes) -> AsyncIterator[int]:
 def test_passwords_and_users(start_redis: Start) -> None:
     """With a password alone, or a user's; a wrong one, or none, is an error that says so, and where."""
     server = start_redis(requirepass=SECRET)
-    server.call("ACL", "SETUSER", "me", "on", f">{SECRET}/@:#", "~wsmash:*", "&wsmash:*", "+@all")
+    server.call("ACL", "SETUSER", "me", "on", f">{SECRET}/@:#", "~wsmash:*", "resetchannels", "&wsmash:*", "+@all")
 
     @in_loop
     async def scenario() -> None:
@@ -89,7 +89,9 @@ def test_a_user_who_may_too_little(start_redis: Start) -> None:
     """It is said what is not allowed."""
     server = start_redis()
     server.call("ACL", "SETUSER", "me", "on", f">{SECRET}", "~wsmash:*", "resetchannels", "+@all")
-    server.call("ACL", "SETUSER", "you", "on", f">{SECRET}", "~wsmash:*", "&wsmash:*", "+@all", "-info")
+    server.call(
+        "ACL", "SETUSER", "you", "on", f">{SECRET}", "~wsmash:*", "resetchannels", "&wsmash:*", "+@all", "-info"
+    )
 
     @in_loop
     async def scenario() -> None:
@@ -147,18 +149,23 @@ def test_tls(start_redis: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(redis_session, "TIMEOUT", 1.0)  # to a server without TLS a handshake is an unfinished line
     certificate = write_certificate(tmp_path / "server.pem")
     authority().cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    server = start_redis(
-        tls_port=str(free_port()),
-        tls_cert_file=str(certificate),
-        tls_key_file=str(certificate),
-        tls_ca_cert_file=str(tmp_path / "authority.pem"),
-        tls_auth_clients="no",
-        requirepass=SECRET,
-    )
+    settings = {
+        "tls_port": str(free_port()),
+        "tls_cert_file": str(certificate),
+        "tls_key_file": str(certificate),
+        "tls_ca_cert_file": str(tmp_path / "authority.pem"),
+        "tls_auth_clients": "no",
+    }
+    try:
+        server = start_redis(requirepass=SECRET, **settings)
+    except AssertionError as error:
+        if "Bad directive" not in str(error):
+            raise
+        pytest.skip("this redis-server was built without TLS")
 
     @in_loop
     async def scenario() -> None:
-        at = f":{SECRET}@localhost:{server.settings['tls_port']}/0"
+        at = f":{SECRET}@localhost:{settings['tls_port']}/0"
         await works(f"rediss://{at}?ssl_ca_certs={tmp_path / 'authority.pem'}")
         await works(f"rediss://{at}?ssl_cert_reqs=none")
         error = await refused(f"rediss://{at}")

@@ -18,7 +18,9 @@ local operation, candidate, lineage = ARGV[1], ARGV[2], ARGV[3]
 local known_epoch, known_offset = ARGV[4], tonumber(ARGV[5])
 local size, ttl = tonumber(ARGV[6]), tonumber(ARGV[7])
 
-redis.replicate_commands() -- what Redis 7 does by itself: the time may be asked before something is written
+if redis.replicate_commands then -- before Redis 7 the time may be asked, and then something written, only so
+    redis.replicate_commands()
+end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

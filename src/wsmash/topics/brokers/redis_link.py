@@ -30,7 +30,7 @@ _PIECE: Final = 65536
 _SHARE: Final = 0.005
 """Seconds of replies and pushes after which others have their turn of the loop."""
 
-_PUSHES: Final = (b"message", b"pmessage")
+_PUSHES: Final = ([b"message"], [b"pmessage"])
 
 
 class _Command(NamedTuple):
@@ -178,7 +178,7 @@ class Link:
             self.fail(error)
 
     def _take(self, reply: Reply) -> None:
-        if self._pushed is not None and isinstance(reply, list) and reply[0] in _PUSHES:
+        if self._pushed is not None and isinstance(reply, list) and reply[:1] in _PUSHES:
             try:
                 self._pushed(reply)
             except Exception as error:  # of who is told: the connection is in order

@@ -151,10 +151,10 @@ class Session:
         while True:
             await self._failed.wait()
             self._failed.clear()
-            lost(self._error)
+            _tell(lost, self._error)
             await self._connect_again()
             self._up = True
-            restored()
+            _tell(restored)
 
     async def _connect_again(self) -> None:
         attempt, told = 0, ""
@@ -163,10 +163,12 @@ class Session:
             attempt += 1
             try:
                 await self._connect()
-            except BrokerError as error:
+            except Exception as error:  # whatever it was, the next attempt may succeed
                 if str(error) != told:
                     told = str(error)
-                    logger.warning("topics wait for their broker: %s", told)
+                    logger.warning(
+                        "topics wait for their broker: %s", told, exc_info=not isinstance(error, BrokerError)
+                    )
             else:
                 return
 
@@ -222,8 +224,8 @@ class Session:
             BrokerError: it cannot be used at all.
         """
         told = await asyncio.gather(*(link.call(b"INFO", section) for section in (b"server", b"replication")))
-        lines = b"\r\n".join(cast(list[bytes], told)).decode(errors="replace").split("\r\n")
-        info = dict(line.split(":", 1) for line in lines if ":" in line)
+        text = b"\r\n".join(part for part in told if isinstance(part, bytes)).decode(errors="replace")
+        info = dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)
         version = info.get("redis_version", "")
         if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST:
             raise BrokerError(
@@ -264,6 +266,15 @@ class Session:
         error = BrokerUnavailable(f"{self._place} is away: {self._error}")
         error.__cause__ = self._error
         return error
+
+
+def _tell(what: Callable[..., None], *arguments: Exception) -> None:
+    """Tell somebody whose errors are no reason to give up the broker."""
+    try:
+        what(*arguments)
+    except Exception as error:
+        context = {"message": "who is told of a broker's outages has failed", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
 
 
 def _look_at(reply: Future[Reply]) -> None:
