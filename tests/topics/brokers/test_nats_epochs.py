@@ -244,3 +244,22 @@ def test_a_stopped_broker_says_so() -> None:
         assert Seen().told == []
 
     run(scenario())
+
+
+def test_what_comes_while_it_is_asked_is_no_loss(nats_server: NatsServer) -> None:
+    """Positions are asked for while several nodes publish: the answers are older than what comes meanwhile."""
+
+    async def scenario() -> None:
+        async with node(nats_server.url) as (one, _), node(nats_server.url) as (other, _):
+            await one.follow([("a", KEPT)])
+            epoch = (await fill(one, 1)).epoch
+            publishing = [asyncio.create_task(fill(each, 400)) for each in (one, other)]
+            asking = 0
+            while not all(each.done() for each in publishing):
+                asked = await asyncio.gather(*(one.positions([("a", KEPT)]) for _ in range(4)))
+                assert {position.epoch for [position] in asked} == {epoch}
+                asking += 1
+            assert asking > 10
+            assert {each.result().epoch for each in publishing} == {epoch}
+
+    run(scenario())

@@ -75,6 +75,7 @@ class Stream:
         self._anchor, self._slot = 0, -1
         self._server, self._line = "", 0
         self._opening: asyncio.Task[None] | None = None
+        self._looking = asyncio.Lock()
 
     def subject(self, topic: str) -> str:
         """Where a topic is published now."""
@@ -114,10 +115,18 @@ class Stream:
         self.reader = connection
 
     async def look(self, connection: Connection) -> dict[str, Any]:
-        """What JetStream says of the stream, once its epoch is sure: a new one where it has lost messages."""
+        """What JetStream says of the stream, once its epoch is sure: a new one where it has lost messages.
+
+        One after the other: what is said of an epoch later than that of its successor would bring it back.
+        """
+        async with self._looking:
+            return await self._look(connection)
+
+    async def _look(self, connection: Connection) -> dict[str, Any]:
         while True:
+            known = self.top  # what comes while it is asked may be newer than its answer
             info = await self._info(connection)
-            if epoch_of(info) == self.epoch and info["state"]["last_seq"] < self.top:
+            if epoch_of(info) == self.epoch and info["state"]["last_seq"] < known:
                 await self.rotate(connection)
                 continue
             if epoch_of(info) != self.epoch:
