@@ -88,7 +88,8 @@ class Subscriber:
             case Opened():
                 self._degraded, self._wanted = False, line.topics
                 if line.plain:
-                    self._plain = PlainFollowing(self._who, self._check.truth, self._check.violations)
+                    check = self._check
+                    self._plain = PlainFollowing(self._who, check.truth, check.violations, check.scene.topics)
             case Degraded():
                 self._degraded = True
             case Restored():
@@ -110,7 +111,7 @@ class Subscriber:
             hidden = self._following(line.topic).gap(line.epoch, line.offset)
             if hidden is not None:
                 report.hidden += hidden
-                report.needless += hidden <= min(self._check.stage.topics[line.topic], MAX_READ)
+                report.needless += hidden <= min(self._check.scene.topics[line.topic], MAX_READ)
             return
         for following in self._topics.values():  # a pattern's: of what it lacks, nobody knows where it begins
             following.forget()
@@ -121,7 +122,7 @@ class Subscriber:
             check = self._check
             found = Following(
                 self._who, topic, check.truth, check.violations,
-                has_history=check.stage.topics[topic] > 0, contiguous=check.stage.contiguous,
+                has_history=check.scene.topics[topic] > 0, contiguous=check.scene.contiguous,
             )  # fmt: skip
             self._topics[topic] = found
         return found
@@ -133,7 +134,7 @@ class Check:
     def __init__(self, logs: Logs) -> None:
         self.report = Report()
         self.violations = Violations()
-        self.stage = next(line for lines in logs.values() for line in lines if isinstance(line, Scene))
+        self.scene = next(line for lines in logs.values() for line in lines if isinstance(line, Scene))
         self.truth = Truth(logs, self.violations)
         self._subscribers: dict[str, Subscriber] = {}
         by_program: defaultdict[str, list[Iterable[Line]]] = defaultdict(list)
@@ -179,7 +180,7 @@ class Check:
 
     def _finish(self) -> None:
         report, known = self.report, self.truth.publications
-        for topic in self.stage.topics:
+        for topic in self.scene.topics:
             last = known.get(f"{LAST}{topic}")
             if last is None or last.acknowledged is None:
                 self.violations.add("unsettled", f"nothing could be published on {topic} at the end")

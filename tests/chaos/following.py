@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from chaos.records import LAST, Seen, Subscribed
 from chaos.truth import Truth, Violations
@@ -29,7 +29,6 @@ class Following:
         self._offset = 0
         self._free = False  # nobody knows what comes next
         self._reached: dict[str, int] = {}  # in epochs that it has left
-        self._local: set[str] = set()
 
     def take(self, line: Subscribed | Seen) -> None:
         """A confirmation or a message."""
@@ -40,13 +39,9 @@ class Following:
             self._seen(line.epoch, line.offset, line.message)
 
     def local(self, message: str) -> None:
-        """A message without a position, which the publisher's node has delivered while the broker was away."""
-        known = self._truth.publications.get(message)
-        if message in self._local:
-            self._violations.add("duplicate", f"{self._who}: {message}, without a position, came twice")
-        elif known is not None and not known.local and known.acknowledged is not None:
-            self._violations.add("no position", f"{self._who}: {message} came without the one that it has")
-        self._local.add(message)
+        """A message without a position, as a node delivers it alone while the broker is away: perhaps again later."""
+        if self._has_history:
+            self._violations.add("no position", f"{self._who}: {message} came without one")
 
     def gap(self, epoch: str, offset: int) -> int | None:
         """All up to here may be missing; returns how many messages are known to be, if it is within one epoch."""
@@ -118,10 +113,15 @@ class Following:
 
 
 class PlainFollowing:
-    """A connection without the sub-protocol: it knows no positions, but all that comes is in order."""
+    """A connection without the sub-protocol: it knows no positions, but all that comes is in order.
 
-    def __init__(self, who: str, truth: Truth, violations: Violations) -> None:
+    Without a history a message may come twice: from its node alone while the broker is away, and once more when
+    its publisher, who had no answer, has tried again.
+    """
+
+    def __init__(self, who: str, truth: Truth, violations: Violations, kept: Mapping[str, int]) -> None:
         self._who = who
+        self._kept = kept
         self._truth = truth
         self._violations = violations
         self._at: dict[str, tuple[str, int]] = {}
@@ -136,7 +136,7 @@ class PlainFollowing:
         epoch, offset = self._at.get(line.topic, (None, 0))
         place = self._truth.place_of(line.message, epoch)
         self._times[line.message] += 1
-        if self._times[line.message] > max(len(known.places) + known.local, 1):
+        if self._kept[line.topic] and self._times[line.message] > max(len(known.places), 1):
             self._violations.add("duplicate", f"{self._who}: {line.message} on {line.topic} came twice")
         if place is None or self._times[line.message] > 1:
             return

@@ -77,16 +77,16 @@ class Publisher:
         """Publish one message until it is known to be there, or nothing more helps."""
         loop = asyncio.get_running_loop()
         end = loop.time() + PATIENCE
-        while not await self.attempt(topic, message):
+        while (ended := await self.attempt(topic, message)) is None:
             if loop.time() > end:
                 return False
             await asyncio.sleep(PAUSE)
-        if self._random.random() < REPEATED:
+        if isinstance(ended, Stored) and self._random.random() < REPEATED:
             await self.attempt(topic, message)
         return True
 
-    async def attempt(self, topic: str, message: str) -> bool:
-        """Once; whether it is there now."""
+    async def attempt(self, topic: str, message: str) -> Stored | Local | None:
+        """Once; how it succeeded, or None where it did not."""
         self._log.write(Attempt(now(), message, topic))
         try:
             position = await self._publish(topic, text_of(message, topic), message)
@@ -100,5 +100,5 @@ class Publisher:
         else:
             line = Local(now(), message) if position is None else Stored(now(), message, *position)
             self._log.write(line)
-            return True
-        return False
+            return line
+        return None

@@ -65,6 +65,7 @@ class Witness:
         self._log = log
         self._who = who
         self._hand = hand
+        self._begun = False
         self.client = wsmash.create_client(
             url, protocols="wsmash.v1", reconnect=PATIENT, open_timeout=2, ping_interval=3, ping_timeout=3
         )
@@ -89,7 +90,11 @@ class Witness:
         self._log.write(Gap(now(), self._who, event.topic, epoch, offset, event.reason))
 
     def _subscribed(self, event: wsmash.TopicSubscribed) -> None:
-        if event.position is not None and not is_pattern(event.topic):
+        if is_pattern(event.topic):
+            if not self._begun:  # this run of the program, which knows nothing of the one before
+                self._log.write(Gap(now(), self._who, event.topic, None, None, "begun"))
+            self._begun = True
+        elif event.position is not None:
             self._log.write(Subscribed(now(), self._who, event.topic, *event.position, bool(event.recovered)))
 
 
