@@ -6,11 +6,11 @@ READY := $(VENV)/ready
 WHEEL := .venv-wheel
 ARGS :=
 
-.PHONY: help run test matrix bench attacks leaks conformance sanitize fuzz soak storm chaos mutants lint types native wheel packages peers clean
+.PHONY: help run test matrix bench bench-topics attacks leaks conformance sanitize fuzz soak storm chaos mutants lint types native wheel packages peers clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1 	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1 	/p' Makefile
 
 run: native ## the chat of examples/chat on http://localhost:8080/
 	@$(BIN)/python examples/chat $(ARGS)
@@ -25,6 +25,10 @@ bench: .venv-bench/ready ## the package beside its peers, some 20 minutes; write
 	@sh tools/build_native.sh .venv-bench
 	@sh tools/install_peers.sh npm
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
+
+bench-topics: .venv-bench-topics/ready ## topics beside broadcast and python-socketio, some seven minutes; writes docs/benchmarks-topics.md
+	@sh tools/build_native.sh .venv-bench-topics
+	@.venv-bench-topics/bin/python -m benchmarks.topics $(ARGS)
 
 attacks: native ## how soon honest peers are answered under attack, some 17 minutes; writes docs/attacks.md; less with ARGS=--help
 	@PYTHONPATH=src:tests $(BIN)/python tests/hostile/under_attack.py $(ARGS)
@@ -84,6 +88,9 @@ peers:
 clean: ## take away what was built and installed, the virtual environments too
 	rm -rf .venv .venv-* build dist src/*.egg-info src/wsmash/_native/*.so src/wsmash/_native/unbuilt.* \
 		tests/interop/node/node_modules .mypy_cache .ruff_cache .hypothesis
+
+.venv-bench-topics/ready: pyproject.toml tools/make_venv.sh
+	@sh tools/make_venv.sh .venv-bench-topics bench-topics
 
 .venv-bench/ready: pyproject.toml tools/make_venv.sh
 	@sh tools/make_venv.sh .venv-bench bench

@@ -1,0 +1,1 @@
+"""How fast topics are: beside `broadcast` in one process, and from node to node beside python-socketio."""
