@@ -196,3 +196,38 @@ async def talk(url: str) -> None:
         with pytest.raises(wsmash.ConnectionClosed) as closed:
             await other.recv()
         assert closed.value.code == wsmash.CLOSE_CODES.INVALID_FRAME_PAYLOAD_DATA
+
+
+BOARD = EXAMPLES / "board"
+
+
+def test_board_check() -> None:
+    """With --check the board asks for its notes once, and ends."""
+    ended = asyncio.run(run(BOARD, "--check", "--port", "0"))
+    assert (ended.status, ended.err) == (0, "")
+    assert re.fullmatch(r"round trip ok: \d+\.\d ms\n", ended.out)
+
+
+def test_board() -> None:
+    """Notes are told with a position, after which their changes follow; Ctrl-C ends without a traceback."""
+
+    async def scenario() -> None:
+        async with program(BOARD, "--port", "0") as board:
+            assert (await board.line()).startswith("round trip ok")
+            port = int((await board.line()).split(":")[2].strip("/\n"))
+            async with wsmash.connect(f"ws://localhost:{port}/ws", "wsmash.v1") as client:
+                begin = await client.request("notes")
+                changes = client.subscribe("board", since=wsmash.Position(**begin["position"]))
+                assert await client.request("add", "milk") == 1
+                with pytest.raises(wsmash.RequestError, match="length"):
+                    await client.request("add", " ")
+                await client.request("remove", 1)
+                found = [(await anext(aiter(changes))).json() for _ in range(2)]
+                assert found == [{"number": 1, "text": "milk"}, {"number": 1, "text": None}]
+                with pytest.raises(wsmash.RequestError, match="forbidden"):
+                    await client.publish("board", "x")
+            board.interrupt()
+            ended = await board.ended()
+        assert (ended.status, ended.err) == (0, "")
+
+    asyncio.run(scenario())

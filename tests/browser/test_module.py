@@ -166,6 +166,19 @@ def test_ordinary_messages(page: Page) -> None:
     ]
 
 
+def test_resuming(page: Page, host: Hosted) -> None:
+    """A topic with history loses nothing while the connection is broken, and nothing comes twice."""
+    page.evaluate("follow('kept.a')")
+    host.publish("kept.a", "1", "2")
+    wait(page, "got.length === 2")
+    for number in range(3, 30, 3):
+        host.drop()
+        host.publish("kept.a", *(str(number + each) for each in range(3)))
+    wait(page, "got.length === 29")
+    assert page.evaluate("got.map(([event, m]) => event + m.data)") == [f"message{number}" for number in range(1, 30)]
+    assert page.evaluate("seen.some(([event, detail]) => event === 'open' && detail.reconnected)")
+
+
 def test_a_server_that_starts_anew(page: Page, host: Hosted) -> None:
     """The client finds it again; what it has lost with its memory is a gap, and then messages come."""
     page.evaluate("follow('kept.a')")
