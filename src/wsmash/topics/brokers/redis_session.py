@@ -31,6 +31,9 @@ PING_INTERVAL: Final = 2.0
 MAX_DELAY: Final = 2.0
 """Seconds between two attempts to connect again at most, with jitter; the first ones follow sooner."""
 
+MAX_TOLD: Final = 10
+"""Reasons that are logged of an outage that goes on."""
+
 OLDEST: Final = (6, 2)
 """The first version of Redis that will do."""
 
@@ -157,18 +160,19 @@ class Session:
             _tell(restored)
 
     async def _connect_again(self) -> None:
-        attempt, told = 0, ""
+        attempt = 0
+        told: set[str] = set()
         while True:
             await asyncio.sleep(_random.uniform(0.2, 1.0) * min(0.05 * 2.0 ** min(attempt, 16), MAX_DELAY))
             attempt += 1
             try:
                 await self._connect()
             except Exception as error:  # whatever it was, the next attempt may succeed
-                if str(error) != told:
-                    told = str(error)
-                    logger.warning(
-                        "topics wait for their broker: %s", told, exc_info=not isinstance(error, BrokerError)
-                    )
+                text = str(error)
+                if text not in told and len(told) < MAX_TOLD:
+                    told.add(text)
+                    is_ours = not isinstance(error, BrokerError)
+                    logger.warning("topics wait for their broker: %s", text, exc_info=is_ours)
             else:
                 return
 
