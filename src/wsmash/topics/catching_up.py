@@ -200,6 +200,14 @@ class CatchingUp:
         ]
         return min(offsets, default=None)
 
+    def is_ahead(self) -> bool:
+        """Whether anybody says to have more than this node: it was on another one, which was told sooner."""
+        here = self._topic.position
+        return here is not None and any(
+            each.at is not None and each.idle and each.at.epoch == here.epoch and each.at > here
+            for each in self._behind.values()
+        )
+
     def read_begun(self) -> None:
         """It is under way."""
         self._reading = [each for each in self._behind.values() if each.at is not None and each.idle]
@@ -230,8 +238,12 @@ class CatchingUp:
     ) -> None:
         """Give one of those that a read was for what it lacks."""
         at = straggler.at
-        if at is None or at.epoch != reach.epoch or at > reach:
+        if at is None or at.epoch != reach.epoch:
             self._lose(straggler, "epoch")
+        elif at > reach:
+            if at.offset > history.top:
+                self._lose(straggler, "epoch")
+            # Otherwise this node is behind, and reads what it lacks; then it is this one's turn again.
         elif not covers(history, after, at.offset):
             self._lose(straggler, "trimmed")
         else:
@@ -259,11 +271,14 @@ class CatchingUp:
             return
         straggler.items.clear()
         straggler.reach = here
+        told = here
+        if straggler.at is not None and straggler.at.epoch == here.epoch and not self._topic.policy.has_history:
+            told = max(here, straggler.at)  # what comes until then it has had from another node
         if straggler.begun is None and (straggler.outcome is None or straggler.outcome.done()):
-            straggler.gap = Gap(here, reason)
+            straggler.gap = Gap(told, reason)
         else:
             straggler.at = here
-            straggler.begin(Subscribed(here, False, reason))
+            straggler.begin(Subscribed(told, False, reason))
         self._topic.count_gap()
 
     def _go_on(self, straggler: Straggler) -> None:

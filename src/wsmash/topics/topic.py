@@ -225,6 +225,8 @@ class Topic(Feed):
     def _wanted(self) -> int | None:
         """After which offset a read of the history would serve all who need one; None where nobody does."""
         after = None if self._behind is None else self._behind.wanted()
+        if after is not None and self.position is not None:
+            after = min(after, self.position.offset)
         if self.follower is None or not self.follower.wants:
             return after
         return self.follower.offset if after is None else min(after, self.follower.offset)
@@ -242,6 +244,8 @@ class Topic(Feed):
         else:
             self._go_on(self.follower.read(history, after))
         if self._behind is not None:
+            if self.follower is not None and self._behind.is_ahead():
+                self.follower.checked(Position(history.epoch, history.top))  # to be read after the others were told
             self._behind.read(history, after)
             if not self._behind:
                 self._behind = None

@@ -1,0 +1,74 @@
+"""Subscribers who come from another node, with a position that this one has not come to yet."""
+
+from __future__ import annotations
+
+import pytest
+
+from fixtures.clock import idle, virtual
+from fixtures.nodes import Node, text
+from fixtures.scripted_broker import ScriptedBroker
+from wsmash.topics.brokers.base import MAX_READ
+from wsmash.topics.position import Position
+
+
+@pytest.mark.case(111, 125)
+@pytest.mark.parametrize("count", [3, 2 * MAX_READ])
+@virtual
+async def test_who_comes_from_a_node_that_was_told_sooner(count: int) -> None:
+    """This node then lacks what its new subscriber has: it reads it for the others, and the new one lacks nothing."""
+    broker = ScriptedBroker()
+    async with Node(broker) as node:
+        node.topic("news", history_size=1000)
+        other = node.client()
+        await other.connection.subscribe("news")
+        broker.losing = True
+        positions = [broker.add("news", text("lost")) for _ in range(count)]
+        broker.losing = False
+        client = node.client()
+        found = await client.connection.subscribe("news", since=positions[-2])
+        assert (found.recovered, found.position) == (True, positions[-2]) or count > MAX_READ
+        broker.add("news", text("next"))
+        await idle()
+        if count < MAX_READ:
+            assert other.got == ["subscribed news 0", *(f"news {n} lost" for n in (1, 2, 3)), "news 4 next"]
+            assert client.got == ["subscribed news 2", "news 3 lost", "news 4 next"]
+        else:
+            assert other.got == ["subscribed news 0", f"gap news {count} trimmed", f"news {count + 1} next"]
+            assert client.got in (
+                [f"subscribed news {count - 1}", f"gap news {count} trimmed", f"news {count + 1} next"],
+                [f"subscribed news {count} not trimmed", f"news {count + 1} next"],
+            )
+
+
+@virtual
+async def test_who_comes_with_a_position_that_there_never_was() -> None:
+    """It is told where the topic is, and nobody else hears of it."""
+    broker = ScriptedBroker()
+    async with Node(broker) as node:
+        node.topic("news")
+        other = node.client()
+        await other.connection.subscribe("news")
+        epoch, offset = broker.add("news", text("only"))
+        await idle()
+        client = node.client()
+        found = await client.connection.subscribe("news", since=Position(epoch, offset + 10**15))
+        assert (found.recovered, found.position, found.reason) == (False, (epoch, offset), "epoch")
+        assert other.got == ["subscribed news 0", "news 1 only"]
+
+
+@virtual
+async def test_without_a_history_nobody_is_led_back() -> None:
+    """Who has more than this node, from another one, is told to leave out what it has had already."""
+    broker = ScriptedBroker()
+    async with Node(broker) as node:
+        node.topic("news", history_size=None, history_ttl=None)
+        await node.client().connection.subscribe("news")
+        broker.losing = True
+        since = [broker.add("news", text("lost")) for _ in range(3)][-1]
+        broker.losing = False
+        client = node.client()
+        found = await client.connection.subscribe("news", since=since)
+        assert (found.recovered, found.position) == (False, since)
+        broker.add("news", text("next"))
+        await idle()
+        assert client.got == ["subscribed news 3 not trimmed", "news 4 next"]
