@@ -261,7 +261,7 @@ class Endpoint(Emitter):
         return 0 if self._owner is None else len(self._owner.audience)
 
     def broadcast(self, data: Message, filter: Filter | None = None) -> Count:
-        """Send a message to every client of this path; see `WebSocketServer.broadcast`."""
+        """Send a message to every client of this path on this node; see `WebSocketServer.broadcast`."""
         opcode, payload = encode_message(data)
         if self._owner is None:
             return Count(0)

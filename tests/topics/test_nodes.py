@@ -323,6 +323,25 @@ async def test_a_client_hears_who_comes_and_leaves() -> None:
 
 
 @in_loop
+async def test_a_client_of_the_package_hears_it_too() -> None:
+    """By its subscription's events, and by `get_presence`."""
+    bus = Bus()
+    async with cluster(bus.broker(), bus.broker(), protocols=PROTOCOL, authorize=lambda request: True) as servers:
+        first, second = servers
+        told: list[tuple[str, Any]] = []
+        async with wsmash.create_client(f"ws://127.0.0.1:{first.port}", protocols=PROTOCOL) as client:
+            room = client.subscribe("room")
+            room.on("join", lambda event: told.append(("join", event.member.info)))
+            room.on("leave", lambda event: told.append(("leave", event.member.info)))
+            await room
+            async with visiting(second, info=["Bob"]):
+                await until(lambda: ("join", ["Bob"]) in told)
+                assert set(await client.get_presence("room")) == set(await second.get_presence("room"))
+            await until(lambda: told[-1] == ("leave", ["Bob"]))
+            assert told == [("join", None), ("join", ["Bob"]), ("leave", ["Bob"])]
+
+
+@in_loop
 async def test_a_client_that_asks_for_more_than_it_may_be_sent() -> None:
     """A list of members that would not fit into its write buffer is an error, and not the end of its connection."""
     options: dict[str, Any] = {"protocols": PROTOCOL, "authorize": lambda request: True, "max_write_buffer": 70_000}

@@ -271,6 +271,20 @@ def asked(event: wsmash.ConnectionEvent, shape: wsmash.MessageEvent) -> None:
     shape.json(Point | Move)
 
 
+# Topics, from a server
+
+
+@server.on("join")
+async def joined(event: wsmash.PresenceEvent) -> None:
+    """Who has come, and who is there."""
+    assert_type(event.member, wsmash.Member)
+    assert_type(event.is_local, bool)
+    assert_type(await event.server.get_presence(event.topic), tuple[wsmash.Member, ...])
+
+
+server.on("leave", lambda event: print(event.topic, event.member.id))
+server.on("gap", lambda event: print(event.topic, event.reason))
+
 # Topics, from a client
 
 
