@@ -102,6 +102,21 @@ def test_a_key_is_of_its_topic(nats_server: NatsServer) -> None:
     run(scenario())
 
 
+@pytest.mark.case(114)
+def test_a_key_outlives_the_server_and_its_message(nats_server: NatsServer) -> None:
+    """A retry after a restart of the server is known, though its message is in no history any more."""
+
+    async def scenario() -> None:
+        async with node(nats_server.url) as (broker, seen):
+            position = await broker.publish("a", KEPT, b"1", "key")
+            await asyncio.gather(*(broker.publish("a", KEPT, b"more", None) for _ in range(500)))
+            nats_server.restart()
+            await seen.until(lambda: seen.told == ["lost", "restored"])
+            assert await broker.publish("a", KEPT, b"1", "key") == position
+
+    run(scenario())
+
+
 @pytest.mark.case(109)
 def test_a_server_that_comes_back_empty_is_another_epoch(nats_server: NatsServer) -> None:
     """Each outage is told once, everything is followed again, and what is published then is in a new epoch."""

@@ -46,9 +46,12 @@ def test_a_node_that_does_not_read(start_nats: Callable[..., NatsServer]) -> Non
     run(scenario())
 
 
-def test_no_more_are_under_way_than_jetstream_takes(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("bound", "value"), [("WINDOW", 10), ("WINDOW_SIZE", 40)])
+def test_no_more_are_under_way_than_jetstream_takes(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
+) -> None:
     """The others wait for their turn, in the order of the calls, and end in time though nobody answers."""
-    monkeypatch.setattr(nats_publisher, "WINDOW", 10)
+    monkeypatch.setattr(nats_publisher, bound, value)
 
     async def scenario() -> None:
         async with node(nats_server.url) as (broker, seen):

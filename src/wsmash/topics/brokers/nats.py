@@ -19,7 +19,7 @@ from .nats_history import read_history
 from .nats_publisher import Publisher
 from .nats_stream import Stream
 from .nats_subjects import Subjects, policy_key
-from .nats_url import Address, parse_nats_url
+from .nats_url import Address, parse_nats_url, told_addresses
 
 _DELAYS: Final = 0.1, 2.0  # seconds before the servers are tried again: at first, and at most
 
@@ -49,6 +49,7 @@ class NatsBroker:
     ) -> None:
         found = parse_nats_url(url)
         self._addresses = list(found.addresses)
+        self._told: tuple[Address, ...] = ()  # those of its cluster, by the last server
         self._account = found.account
         self._account.tls = tls
         self._account.credentials = credentials
@@ -114,7 +115,8 @@ class NatsBroker:
 
     async def _connect(self, limit: float) -> None:
         """Be connected to one of the servers, with everything followed again; on failure nothing is left."""
-        addresses = random.sample(self._addresses, len(self._addresses))
+        known = [*self._addresses, *(each for each in self._told if each not in self._addresses)]
+        addresses = random.sample(known, len(known))
         failure: Exception = BrokerUnavailable("no server of NATS is there")
         for address in addresses:
             try:
@@ -123,6 +125,7 @@ class NatsBroker:
                 failure = error
                 continue
             self._connection = connection
+            self._told = told_addresses(connection.server, secure=address.secure)
             return
         raise failure
 

@@ -30,7 +30,7 @@ async def read_history(
     """
     size, ttl = policy.history_size, policy.history_ttl
     before = await stream.look(connection)
-    epoch, top = stream.epoch, int(before["state"]["last_seq"])
+    epoch, top = stream.epoch, max(stream.top, int(before["state"]["last_seq"]))
     if size is None or ttl is None or after > top:
         return History(epoch, top, (), False)  # there is no history, or it never was so long: it was lost, or made up
     subject = stream.subject(topic)

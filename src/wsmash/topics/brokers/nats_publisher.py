@@ -26,6 +26,9 @@ from .nats_stream import Stream
 WINDOW: Final = 1024
 """Messages of a stream that wait for JetStream's answer; it takes 10 000 from all of its publishers together."""
 
+WINDOW_SIZE: Final = 4 * 1024 * 1024
+"""Bytes of them: a ping behind them has its answer in time."""
+
 _TOO_MANY, _TOO_BIG = 10167, 10054
 _SPARE = 1024  # bytes beside the data: what JetStream writes into the headers of a push
 _WAITS = 0.02, 0.5  # seconds before it is tried again: at first, and at most
@@ -86,7 +89,7 @@ class Publisher:
         self._connection = connection
         self._queue: deque[Publication] = deque()
         self._refused: list[Publication] = []
-        self._waiting = 0
+        self._waiting = self._waiting_size = 0
         self._number = 0
         self._stored = 0
         self._room = asyncio.Event()
@@ -143,7 +146,7 @@ class Publisher:
     async def _send_some(self, connection: Connection) -> None:
         """Send what there is to send, for as long as nothing of it is refused."""
         while self._queue and not self._refused and self._stream.reader is connection:
-            if self._waiting >= WINDOW:
+            if self._waiting >= WINDOW or self._waiting_size >= WINDOW_SIZE:
                 await self._changed()
                 continue
             publication = self._queue.popleft()
@@ -170,10 +173,12 @@ class Publisher:
             return
         publication.sent = True
         self._waiting += 1
+        self._waiting_size += len(publication.data)
         answer.add_done_callback(partial(self._answered, publication, epoch))
 
     def _answered(self, publication: Publication, epoch: str, answer: asyncio.Future[Message]) -> None:
         self._waiting -= 1
+        self._waiting_size -= len(publication.data)
         self._room.set()
         error = answer.exception()
         if isinstance(error, Forbidden):

@@ -46,8 +46,19 @@ SLOTS: Final = 8
 SCHEMA: Final = "1"
 """The version of what is in a stream and of its subjects: another one's streams are not touched."""
 
+PATIENCE: Final = 1.0
+"""Seconds after which a last offset that has gone back is believed."""
+
+KEPT_FOR_KEYS: Final = 1000
+"""Messages of a topic that are kept at least: a server that starts again knows the keys of what it still has."""
+
+_WAIT: Final = 0.1  # seconds after which it is looked at again
 _MAX_LINES: Final = 256  # starts of a server within MEMORY that are looked at
 _MAX_LINES_SIZE: Final = 1 << 20
+
+
+class _Refused(BrokerUnavailable):
+    """A line was not written."""
 
 
 class Stream:
@@ -74,8 +85,8 @@ class Stream:
         self._replicas = replicas
         self._anchor, self._slot = 0, -1
         self._server, self._line = "", 0
-        self._opening: asyncio.Task[None] | None = None
         self._looking = asyncio.Lock()
+        self._next: tuple[Connection, asyncio.Task[dict[str, Any]]] | None = None
 
     def subject(self, topic: str) -> str:
         """Where a topic is published now."""
@@ -89,7 +100,7 @@ class Stream:
     # -- its epoch
 
     async def open(self, connection: Connection, *, again: bool = False) -> None:
-        """Look at it, once for each connection or `again`; make it where it is missing. One look serves all.
+        """Look at it, once for each connection or `again`; make it where it is missing.
 
         Raises:
             BrokerUnavailable: there is no answer.
@@ -98,41 +109,51 @@ class Stream:
         if self.reader is connection and not again:
             return
         self.reader = None
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._open(connection))
-            self._opening.add_done_callback(self._opened)
-        await asyncio.shield(self._opening)
-
-    def _opened(self, task: asyncio.Task[None]) -> None:
-        self._opening = None
-        if not task.cancelled():
-            task.exception()  # whoever waited may have been cancelled
-
-    async def _open(self, connection: Connection) -> None:
-        info = await self.look(connection)
-        if self._policy.has_history:
-            await self._drop_anchor(connection, info)
+        await self.look(connection)
         self.reader = connection
 
     async def look(self, connection: Connection) -> dict[str, Any]:
         """What JetStream says of the stream, once its epoch is sure: a new one where it has lost messages.
 
-        One after the other: what is said of an epoch later than that of its successor would bring it back.
+        One look after the other, as an older answer would bring back an epoch that a
+        newer one has ended; whoever comes during one shares the next.
         """
+        while True:
+            if self._next is None or self._next[0] is not connection:
+                self._next = connection, asyncio.create_task(self._look_next(connection))
+                self._next[1].add_done_callback(_note)
+            info = await asyncio.shield(self._next[1])
+            if epoch_of(info) == self.epoch:
+                return info
+
+    async def _look_next(self, connection: Connection) -> dict[str, Any]:
         async with self._looking:
+            if self._next is not None and self._next[0] is connection:
+                self._next = None
             return await self._look(connection)
 
     async def _look(self, connection: Connection) -> dict[str, Any]:
+        waited = 0.0
         while True:
-            known = self.top  # what comes while it is asked may be newer than its answer
+            known = self.top  # what comes while it is asked for may be later than the answer
             info = await self._info(connection)
-            if epoch_of(info) == self.epoch and info["state"]["last_seq"] < known:
-                await self.rotate(connection)
-                continue
             if epoch_of(info) != self.epoch:
                 self.epoch, self.top, self._server, self._line, self._slot = epoch_of(info), 0, "", 0, -1
-            if await self._has_lost(connection):
-                await self.rotate(connection)
+            try:
+                # A new leader may not have come so far yet, though it has all that was acknowledged.
+                lost = info["state"]["last_seq"] < min(known, self.top)
+                if lost and waited < PATIENCE:
+                    raise _Refused(f"JetStream has lost the end of the stream {self.name}")
+                if lost or await self._has_lost(connection, known):
+                    await self.rotate(connection)
+                    continue
+                await self._drop_anchor(connection, info)
+            except _Refused:
+                # Another node has changed the epoch just now, or the stream is not ready: looking again will tell.
+                if waited >= PATIENCE:
+                    raise
+                await asyncio.sleep(_WAIT)
+                waited += _WAIT
                 continue
             self.saw(self.epoch, info["state"]["last_seq"])
             return info
@@ -177,7 +198,7 @@ class Stream:
             "storage": "memory" if size is None else "file",
             "retention": "limits",
             "discard": "old",
-            "max_msgs_per_subject": 1 if size is None else size + 1,
+            "max_msgs_per_subject": 1 if size is None else max(size + 1, KEPT_FOR_KEYS),
             "max_age": int(kept * 1e9),
             "duplicate_window": int(DUPLICATE_WINDOW * 1e9),
             "allow_direct": True,
@@ -188,8 +209,8 @@ class Stream:
 
     # -- what this node writes into it
 
-    async def _has_lost(self, connection: Connection) -> bool:
-        """Whether its server was started again, and then had not all that this node knows of; write the line of it.
+    async def _has_lost(self, connection: Connection, known: int) -> bool:
+        """Whether its server was started again, and then had not all that this node knew of; write the line of it.
 
         Servers of a cluster have no line: there a start of one is not that of the stream.
         """
@@ -200,11 +221,8 @@ class Stream:
         lines, _ = await read_batch(connection, self.name, subject, self._line + 1, _MAX_LINES, _MAX_LINES_SIZE)
         offsets = [line.offset for line in lines]
         if server.encode() not in [line.data for line in lines]:
-            written = await self._write(connection, f"start.{server}", server)
-            if written == 0:
-                return True  # it has another epoch by now
-            offsets.append(written)
-        lost = self._line > 0 and self.top >= min(offsets)
+            offsets.append(await self._write(connection, f"start.{server}", server))
+        lost = self._line > 0 and known >= min(offsets)
         if not lost:
             self._server, self._line = server, max(offsets)
             self.saw(self.epoch, self._line)
@@ -213,21 +231,24 @@ class Stream:
     async def _drop_anchor(self, connection: Connection, info: dict[str, Any]) -> None:
         """See to it that there is an anchor of this time."""
         slot = int(parse_time(info["ts"]) // (MEMORY / SLOTS))
-        if self._slot == slot:
+        if self._slot == slot or not self._policy.has_history:
             return
         found = await read_last(connection, self.name, self._subjects.anchor(self.key, self.epoch, f"{slot % SLOTS}"))
-        if found is None or found.data != str(slot).encode():
-            self._anchor = await self._write(connection, f"{slot % SLOTS}", str(slot))
-        else:
+        if found is not None and found.data == str(slot).encode():
             self._anchor = found.offset
-        self._slot = slot if self._anchor else -1
+        else:
+            self._anchor = await self._write(connection, f"{slot % SLOTS}", str(slot))
+        self._slot = slot
         self.saw(self.epoch, self._anchor)
 
     async def _write(self, connection: Connection, place: str, text: str) -> int:
-        """Write a line, once for all nodes; its offset, or 0 where the stream has another epoch."""
+        """Write a line, once for all nodes; its offset."""
         headers = {"Nats-Msg-Id": f"{self.epoch}:{place}:{text}"}
         answer = await connection.ask(self._subjects.anchor(self.key, self.epoch, place), text.encode(), headers)
-        return 0 if is_refused(answer) else int(json.loads(answer.data).get("seq", 0))
+        offset = None if is_refused(answer) else json.loads(answer.data).get("seq")
+        if not offset:
+            raise _Refused(f"JetStream writes nothing into the stream {self.name}")
+        return int(offset)
 
     # -- its offsets
 
@@ -237,10 +258,15 @@ class Stream:
         epoch = self.epoch
         if not self._policy.has_history:
             return [Position(epoch, int(info["state"]["last_seq"]))] * len(topics)
-        await self._drop_anchor(connection, info)
         anchor, subjects = self._anchor, [self.subject(topic) for topic in topics]
         found = await read_lasts(connection, self.name, subjects, of_leader=self.is_replicated)
         return [Position(epoch, each.offset if each else anchor) for each in found]
+
+
+def _note(task: asyncio.Task[Any]) -> None:
+    """See how it ended: whoever waited for it may have been cancelled."""
+    if not task.cancelled():
+        task.exception()
 
 
 def epoch_of(info: dict[str, Any]) -> str:

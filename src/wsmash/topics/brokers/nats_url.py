@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 PORT = 4222
@@ -68,6 +70,15 @@ def parse_nats_url(url: str) -> NatsURL:
         _account(userinfo),
         _replicas(parts.query),
     )
+
+
+def told_addresses(server: Mapping[str, Any], *, secure: bool) -> tuple[Address, ...]:
+    """Those of a server's cluster, as it says itself; they have its URL's credentials, and speak TLS if it has to."""
+    found = []
+    for host in server.get("connect_urls") or ():
+        with suppress(ValueError):
+            found.append(_address(str(host), secure))
+    return tuple(found)
 
 
 def _address(host: str, secure: bool) -> Address:
