@@ -91,7 +91,7 @@ async def test_what_was_not_recovered_is_a_gap(attempts: Attempts) -> None:
     assert heard.of("message")[1].position == at(3, LATER) == news.position
     await server.lose()
     await server.open()
-    assert server.confirm(3, epoch=LATER, recovered=False, reason="history")["since"]["epoch"] == LATER
+    assert server.confirm(3, epoch=LATER, recovered=False, reason="trimmed")["since"]["epoch"] == LATER
     assert heard.names.count("gap") == 1  # nothing was published in between
     await server.end()
 

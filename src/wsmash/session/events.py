@@ -75,7 +75,7 @@ class TopicGap(TopicEvent):
 
     Attributes:
         position: where the subscription goes on; None for a pattern as a whole, whose topics are not known.
-        reason: of docs/protocol.md: "epoch", "history", "slow", "outage"; or of this client: "disconnected",
+        reason: of docs/protocol.md: "epoch", "trimmed", "slow", "outage"; or of this client: "disconnected",
             a pattern was not subscribed for a while; "unread", nobody took the messages.
     """
 
