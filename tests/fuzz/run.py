@@ -41,7 +41,7 @@ INSIDE = "--inside"
 NAMES = (
     "receiver", "sender", "engine", "frames", "inflate", "deflate",
     "request", "response", "extensions", "tokens", "retry", "origin", "forwarded", "redirect", "credentials",
-    "url", "json", "envelope", "server",
+    "url", "json", "envelope", "cast", "server",
 )  # fmt: skip
 """Written here too, since the targets are imported by the process that traces them."""
 

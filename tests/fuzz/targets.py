@@ -13,7 +13,7 @@ from fixtures.codec import CODECS, Codec
 from fixtures.driver import DRIVERS
 from fixtures.driver_schedules import schedule
 from fixtures.schedules import from_bytes, reading, writing
-from fuzz import envelopes, fields, heads, streams, texts, trust, whole
+from fuzz import casts, envelopes, fields, heads, streams, texts, trust, whole
 
 
 def receiver(data: bytes) -> str:
@@ -56,5 +56,6 @@ TARGETS: dict[str, Callable[[bytes], str]] = TWINS | {
     "url": texts.url,
     "json": texts.as_json,
     "envelope": envelopes.envelope,
+    "cast": casts.cast,
     "server": whole.server,
 }
