@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import math
+import re
 from collections import OrderedDict, namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -320,3 +321,14 @@ class TestDecode:
             return
         if isinstance(value, float):
             assert math.isfinite(value)
+
+
+def test_a_reader_of_one_type() -> None:
+    """It reads as `decode_json` does with its type, and raises the same."""
+    read = codecs.json_reader(Point | None)
+    assert read('{"x":1}') == Point(1) and read(b"null") is None
+    for data in ("", "{", '{"x":"a"}', b"\xff"):
+        with pytest.raises(InvalidMessage) as refused:
+            read(data)
+        with pytest.raises(InvalidMessage, match=re.escape(str(refused.value))):
+            decode_json(data, Point | None)

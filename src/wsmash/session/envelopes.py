@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Annotated, Any, Final, Literal
 
-from ..codecs import UNSET, Bounds, Raw, Struct, UnsetType, decode_json, write_json
+from ..codecs import UNSET, Bounds, Raw, Struct, UnsetType, decode_json, json_reader, write_json
 from ..errors import InvalidMessage
 from ..topics.names import MAX_NAME
 from ..topics.position import Position
@@ -260,6 +260,10 @@ _NEWS: Final = frozenset(
 )  # fmt: skip
 
 
+_read_command: Final = json_reader(FromClient)
+_read_news: Final = json_reader(FromServer)
+
+
 class _Type(Struct):
     type: str
 
@@ -313,7 +317,7 @@ def decode_from_client(data: str) -> FromClient | Unsupported:
     """
     text = data[1:]
     try:
-        command: FromClient = decode_json(text, FromClient)
+        command: FromClient = _read_command(text)
     except InvalidMessage:
         return _later_command(text)
     if isinstance(command, (Publish, Request)):
@@ -332,7 +336,7 @@ def decode_from_server(data: str) -> FromServer | None:
     """
     text = data[1:]
     try:
-        envelope: FromServer = decode_json(text, FromServer)
+        envelope: FromServer = _read_news(text)
     except InvalidMessage:
         if decode_json(text, _Type).type in _NEWS:
             raise
@@ -355,7 +359,7 @@ def check_value(payload: bytes) -> None:
 def _later_command(text: str) -> Unsupported:
     command = decode_json(text, Unsupported)
     if command.type in _COMMANDS:
-        decode_json(text, FromClient)
+        _read_command(text)
     return command
 
 
