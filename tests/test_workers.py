@@ -58,7 +58,7 @@ def test_a_signal_drains_all_workers(tmp_path: Path, number: int) -> None:
 
 def test_another_worker_stands_in_for_one_that_takes_its_time(tmp_path: Path) -> None:
     """Nobody waits for an application that is slow to load; once it is there it has its share again."""
-    slow = "import os, time\nif os.path.exists('slow'): time.sleep(2.5)\n" + app()
+    slow = "import os, time\nif os.path.exists('slow'): time.sleep(4)\n" + app()
     with Parent(tmp_path, slow, *QUIET, "3") as parent:
         url = parent.url()
         pids = asyncio.run(all_workers(url, 3))
@@ -68,7 +68,7 @@ def test_another_worker_stands_in_for_one_that_takes_its_time(tmp_path: Path) ->
             for number in (1, 2):  # the second may be the one that stands in for the first
                 os.kill(pids[number], signal.SIGKILL)
                 parent.wait_for(rf"worker {number} .* was killed by SIGKILL")
-                async with asyncio.timeout(1):
+                async with asyncio.timeout(2.5):
                     found = [await greeting(url) for _ in range(30)]
                 assert {each[0] for each in found} == ({2, 3} if number == 1 else {3})
             parent.wait_for(r"worker [12] \(pid \d+\) is at work", 2)
@@ -224,6 +224,14 @@ def test_a_server_that_cannot_be_loaded_ends_all(tmp_path: Path, source: str, st
         assert parent.ended() == status
         assert parent.log().count(text) == 1, parent.log()
         assert parent.log().count("Traceback") == ("no_such_thing" in source), parent.log()
+
+
+def test_a_signal_while_the_first_workers_load(tmp_path: Path) -> None:
+    """All end at once, and nothing has failed."""
+    with Parent(tmp_path, "import time\nopen('began', 'w').close()\ntime.sleep(99)\n", *QUIET, "2") as parent:
+        wait_until((tmp_path / "began").exists)
+        parent.signal(signal.SIGTERM)
+        assert parent.ended() == 0 and parent.log() == ""
 
 
 @pytest.mark.parametrize("spread", [False, True])
