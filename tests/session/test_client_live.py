@@ -35,7 +35,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     return str(request.param)
 
 
-@pytest.fixture(params=["redis"])
+@pytest.fixture(params=["redis", "nats"])
 def broker(
     request: pytest.FixtureRequest, start_redis: Callable[..., RedisServer], start_nats: Callable[..., NatsServer]
 ) -> BrokerProcess:
@@ -279,6 +279,7 @@ def test_a_broker_that_is_killed_and_comes_back_is_told_of(broker: BrokerProcess
             connection = await client.subscribe("kept.a")
             heard = Heard(connection)
             await client.publish("kept.a", "before")
+            await until(lambda: heard.data)
             broker.kill()
             await until(lambda: heard.of("degraded"))
             with pytest.raises((BrokerUnavailable, OutcomeUnknown)):
