@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import wsmash
-from fixtures.parents import Parent, alive, descendants, folder_of, nats_of
+from fixtures.brokers import NatsServer
+from fixtures.parents import Parent, alive, command_line, descendants, folder_of, nats_of
 
 pytest.importorskip("nats")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
@@ -28,6 +29,10 @@ server.topic("news", history_size=1000, history_ttl=60)
 @server.method("who")
 def who(event):
     return int(os.environ["WSMASH_WORKER"])
+
+@server.method("tell")
+def tell(event):
+    server.broadcast("to all")
 """
 
 SOON = wsmash.Reconnect(first_delay=0.3, max_delay=1)
@@ -41,8 +46,10 @@ class Reader:
         self.news = self.client.subscribe("news")
         self.got: list[int] = []
         self.gaps: list[object] = []
+        self.told: list[object] = []  # apart from topics
         self.news.on("message", lambda event: self.got.append(int(event.data)))
         self.news.on("gap", self.gaps.append)
+        self.client.on("message", lambda event: self.told.append(event.data))
         self.client.connect()
 
     async def has(self, last: int) -> None:
@@ -68,7 +75,7 @@ async def readers(url: str, workers: int) -> list[Reader]:
 
 
 def test_topics_reach_the_clients_of_all_workers(tmp_path: Path) -> None:
-    """In one order; at the end nothing is left of the server in between."""
+    """In one order, and so does a broadcast; at the end nothing is left of the server in between."""
     with Parent(tmp_path, APP, "--workers", "2") as parent:
         url = parent.url()
 
@@ -79,6 +86,9 @@ def test_topics_reach_the_clients_of_all_workers(tmp_path: Path) -> None:
                     await found[number % len(found)].client.publish("news", str(number))
                 for reader in found:
                     await reader.has(19)
+                await found[0].client.request("tell")
+                while [reader.told for reader in found] != [["to all"]] * len(found):
+                    await asyncio.sleep(0.01)
             assert [reader.faults(20) for reader in found] == [[]] * len(found)
             for reader in found:
                 await reader.client.close()
@@ -89,6 +99,26 @@ def test_topics_reach_the_clients_of_all_workers(tmp_path: Path) -> None:
         parent.signal(signal.SIGTERM)
         assert parent.ended() == 0 and "Traceback" not in parent.log()
         assert not any(map(alive, everyone)) and not folder.exists()
+
+
+def test_a_broker_that_is_named_is_used(tmp_path: Path, nats_server: NatsServer) -> None:
+    """Then none is started; the environment may name it, where no list of processes shows it."""
+    with Parent(tmp_path, APP, "--workers", "2", WSMASH_BROKER=nats_server.url) as parent:
+        url = parent.url()
+
+        async def talk() -> None:
+            async with asyncio.timeout(10):
+                found = await readers(url, 2)
+                await found[0].client.publish("news", "0")
+                for reader in found:
+                    await reader.has(0)
+            for reader in found:
+                await reader.client.close()
+
+        asyncio.run(talk())
+        assert "nats-server" not in "".join(map(command_line, descendants(parent.process.pid)))
+        parent.signal(signal.SIGTERM)
+        assert parent.ended() == 0 and "NATS" not in parent.log()
 
 
 @pytest.mark.case(109)
