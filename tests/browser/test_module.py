@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 import wsmash
+from fixtures.brokers import RedisServer
 from fixtures.hosted import Hosted, hosted
 from programs import ROOT
 from wsmash import RequestError, RequestEvent
@@ -24,10 +26,11 @@ LARGEST = 10 * 1024
 """Bytes of the module as it is, comments and all."""
 
 
-def make(port: int) -> wsmash.WebSocketServer:
+def make(port: int, broker: str = "memory") -> wsmash.WebSocketServer:
     """The server of these tests."""
     server = wsmash.create_server(
         host="127.0.0.1",
+        broker=broker,
         port=port,
         path="/ws",
         protocols="wsmash.v1",
@@ -64,6 +67,11 @@ def host() -> Iterator[Hosted]:
 
 @pytest.fixture
 def page(context: BrowserContext, host: Hosted) -> Page:
+    """A page of it."""
+    return look(context, host)
+
+
+def look(context: BrowserContext, host: Hosted) -> Page:
     """A page with an open client in `client`; what happens to it is in `seen`."""
     page = context.new_page()
     page.goto(f"http://127.0.0.1:{host.port}/healthz")
@@ -192,6 +200,23 @@ def test_a_server_that_starts_anew(page: Page, host: Hosted) -> None:
     wait(page, "got.length === 3")
     told = page.evaluate("got.map(([event, detail]) => [event, detail.data ?? detail.reason])")
     assert told == [["message", "before"], ["gap", "epoch"], ["message", "after"]]
+
+
+def test_a_server_that_restarts(context: BrowserContext, start_redis: Callable[..., RedisServer]) -> None:
+    """Where a broker keeps the history, what other nodes publish meanwhile is missed by nobody, and comes once."""
+    begin = partial(make, broker=start_redis().url)
+    with hosted(begin) as host, hosted(begin) as other:
+        page = look(context, host)
+        page.evaluate("follow('kept.a')")
+        host.publish("kept.a", "1")
+        wait(page, "got.length === 1")
+        for number in range(2, 6):
+            host.stop()
+            wait(page, "!client.isOpen()")
+            other.publish("kept.a", str(number))
+            host.start()
+            wait(page, f"got.length === {number}")
+        assert page.evaluate("got.map(([event, m]) => event + m.data)") == [f"message{each}" for each in range(1, 6)]
 
 
 def test_what_is_published_during_an_outage(page: Page, host: Hosted) -> None:

@@ -322,6 +322,18 @@ def missed(event: wsmash.TopicGap) -> None:
 
 
 topic.on("subscribed", lambda event: print(event.recovered))
+
+
+@server.method("sum")
+def add(event: wsmash.RequestEvent) -> int:
+    """A method returns anything; its event's JSON has the type that was asked for."""
+    assert_type(event.json(list[int]), list[int])
+    assert_type(event.data, str | bytes | None)
+    return sum(event.json(list[int]))
+
+
+assert_type(add(wsmash.RequestEvent(client, "sum", None)), int)
+server.method("other", lambda event: event.method)
 topic.on("degraded", lambda event: print(event.topic))
 topic.on("join", lambda event: print(event.member.id))
 topic.on("error", lambda event: print(event.error))
