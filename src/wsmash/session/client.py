@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ..client import WebSocketClient
     from ..runtime.connection import WebSocketConnection
     from ..runtime.inbox import Inbox
+    from .backlog import Backlog
 
 
 class ClientSession:
@@ -295,6 +296,12 @@ class ClientSession:
                 client._resume_after_inbox()
             else:
                 inbox.pause_if_full()
+
+    def fills(self, backlog: Backlog) -> None:
+        """The same, where only this one has changed, and has more."""
+        client = self.client
+        if not client._pauses & SESSION and backlog.stops(paused=False, waits=bool(self.commands)):
+            client._pause(SESSION)
 
     def spares(self, inbox: Inbox) -> bool:
         """Whether the client's own inbox, which is full, has that slack."""

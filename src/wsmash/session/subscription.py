@@ -293,7 +293,8 @@ class Subscription(Emitter):
 
     def _taken(self) -> None:
         """There is less that waits."""
-        self._session.reconsider()
+        if self._client._pauses:
+            self._session.reconsider()
 
     def _settled(self) -> None:
         """The task that awaits callbacks has ended."""
@@ -303,7 +304,7 @@ class Subscription(Emitter):
         """Something happened to it."""
         self._backlog.put(slot, event)
         if self._backlog:
-            self._session.reconsider()
+            self._session.fills(self._backlog)
 
     def _confirm(self) -> None:
         self._phase, self._error, self._retries = Phase.ACTIVE, None, 0
