@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
 
 from fixtures.brokers import RedisServer
 from fixtures.chaos import SOUND, ChaosProxy, Faults
-from fixtures.in_loop import in_loop
+from fixtures.in_loop import in_loop, turns
 from fixtures.sites import KEPT, LONG, PLAIN, Site, fill, texts
 from wsmash.errors import BrokerUnavailable, OutcomeUnknown
 from wsmash.topics.brokers import redis_link
@@ -230,6 +231,23 @@ def test_one_connection_in_a_black_hole(redis_server: RedisServer, monkeypatch: 
             await broker.publish("a", PLAIN, b"1", None)
             await seen.until(lambda: seen.data("a") == [b"1"])
             assert len(proxy.accepted) == 3  # the connection for calls has stayed
+
+    scenario()
+
+
+def test_a_node_that_stood_still(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own pause (it was stopped, its machine slept) is not taken for the server's: the answer has come since."""
+    monkeypatch.setattr(redis_link, "TIMEOUT", 0.5)
+
+    @in_loop
+    async def scenario() -> None:
+        async with Site(redis_server).node() as (broker, seen):
+            for _ in range(3):
+                publication = asyncio.ensure_future(broker.publish("a", KEPT, b"", None))
+                await turns(3)
+                time.sleep(0.7)  # noqa: ASYNC251 - the loop is to stand still
+                await publication
+            assert seen.told == []
 
     scenario()
 

@@ -46,7 +46,8 @@ class Address:
         try:
             self.place = _check(url)
             # Nobody's name can be checked who is not verified; and before redis 7 the package does not know that.
-            unverified = {"ssl_check_hostname": False} if "ssl_cert_reqs=none" in url else {}
+            is_unverified = dict(parse_qsl(urlsplit(url).query)).get("ssl_cert_reqs") == "none"
+            unverified = {"ssl_check_hostname": False} if is_unverified else {}
             times = {"socket_connect_timeout": TIMEOUT, "socket_timeout": TIMEOUT}
             self._pool = ConnectionPool.from_url(url, protocol=2, client_name="wsmash", **times, **unverified)
         except ValueError as error:
