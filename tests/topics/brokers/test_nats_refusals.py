@@ -267,6 +267,26 @@ def test_what_is_no_push_is_left_out(nats_server: NatsServer) -> None:
 
 
 @pytest.mark.case(107)
+def test_a_push_that_is_far_ahead(nats_server: NatsServer) -> None:
+    """It is taken for a message that was lost: the epoch ends, so that nobody takes it for the last one."""
+
+    async def scenario() -> None:
+        async with node(nats_server.url) as (broker, seen):
+            await broker.follow([("a", KEPT)])
+            real = await broker.publish("a", KEPT, b"", None)
+            forged = {"Nats-Sequence": str(10**15), "Nats-Last-Sequence": "0"}
+            assert broker._connection is not None
+            [subject] = broker._followed.values()
+            await broker._connection.publish(subject.replace("*", real.epoch), b"forged", headers=forged)
+            await broker.ping()
+            assert len(seen.pushes) == 2
+            [position] = await broker.positions([("a", KEPT)])
+            assert position.epoch != real.epoch
+
+    run(scenario())
+
+
+@pytest.mark.case(107)
 def test_a_subject_that_is_no_text(nats_server: NatsServer) -> None:
     """A push whose subject is not UTF-8 is left out, and those after it come."""
 

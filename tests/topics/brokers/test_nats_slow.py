@@ -20,7 +20,7 @@ LONG = TopicPolicy(history_size=10_000, history_ttl=600)
 @pytest.mark.case(111)
 def test_a_node_that_does_not_read(start_nats: Callable[..., NatsServer]) -> None:
     """The server ends its connection, which is an outage as any other: nothing is dropped in silence."""
-    server = start_nats(max_pending="1MB", write_deadline='"300ms"')
+    server = start_nats(max_pending="2MB", write_deadline='"300ms"')
 
     async def publish() -> None:
         async with node(server.url) as (broker, _):

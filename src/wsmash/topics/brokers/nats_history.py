@@ -13,7 +13,7 @@ from .nats_connection import Connection
 from .nats_stream import Stream
 
 MAX_READ_SIZE: Final = 16 * 1024 * 1024
-"""Bytes of a history that are read at most, beside its last message: who lacks more gets a gap."""
+"""Bytes of a history after which no further message is read: who lacks more gets a gap, and none of them."""
 
 _WAIT: Final = 0.05  # seconds after which a replica that lags behind is asked again
 
@@ -52,13 +52,13 @@ async def _read_newest(
     found, left = await _read_settled(connection, stream, subject, after + 1, limit)
     if not left:
         return found, False
-    if connection.version < BATCHES:
-        return [], True  # where the other end is cannot be told
-    if len(found) == limit and left < limit:
+    if len(found) < limit or connection.version < BATCHES:
+        return [], True  # they are too long, or it is not told how many there are
+    if left < limit:
         rest, _ = await _read_settled(connection, stream, subject, found[-1].offset + 1, left)
         return found[left:] + rest, True
     # So many that they are looked for from their other end: from the last offset that has `limit` of them after it.
-    low, high = (found[-1].offset if left >= limit else after) + 1, top + 1
+    low, high = found[-1].offset + 1, top + 1
     while low < high:
         middle = (low + high + 1) // 2
         one, after_it = await read_batch(connection, stream.name, subject, middle, 1, MAX_READ_SIZE)
