@@ -38,6 +38,7 @@ def make(port: int, broker: str = "memory") -> wsmash.WebSocketServer:
         close_timeout=1,
     )
     server.topic("kept.>", history_size=100, history_ttl=60)
+    server.topic("room.>", presence=True)
 
     @server.on("connection")
     def connected(event: wsmash.ConnectionEvent) -> None:
@@ -153,6 +154,58 @@ def test_publishing(page: Page) -> None:
     assert positions[:5] == page.evaluate("got.map(([_, m]) => m.position)") and positions[5] == positions[4]
 
 
+def test_what_cannot_be_sent(page: Page) -> None:
+    """What JSON has no form for fails by itself, and half of a character is replaced: the connection goes on."""
+    page.evaluate("follow('t')")
+    assert page.evaluate("client.publish('t', 1n).catch((error) => error.name)") == "TypeError"
+    assert page.evaluate("client.request('double', [1n]).catch((error) => error.name)") == "TypeError"
+    page.evaluate("client.publish('t', 'a\\ud83d').then(() => client.publish('t'))")
+    wait(page, "got.length === 2")
+    assert page.evaluate("got.map(([_, m]) => m.data)") == ["a\ufffd", None]
+    assert page.evaluate("seen.map(([event]) => event)") == ["open"]
+
+
+def test_what_is_published_is_that_of_the_call(page: Page, host: Hosted) -> None:
+    """What becomes of an object while its publication waits for a connection does not matter."""
+    page.evaluate("follow('t')")
+    host.drop()
+    wait(page, "!client.isOpen()")
+    page.evaluate("() => { const data = { a: 1 }; client.publish('t', data); data.a = 2; }")
+    wait(page, "got.some(([event]) => event === 'message')")
+    assert page.evaluate("got.find(([event]) => event === 'message')[1].data") == {"a": 1}
+
+
+def test_presence(page: Page, host: Hosted) -> None:
+    """Who comes and goes on a topic with presence is told, and can be asked for."""
+    page.evaluate(
+        """() => {
+            window.moves = [];
+            for (const event of ["join", "leave"])
+                client.subscribe("room.a").on(event, ({ topic, member }) => moves.push([event, topic, member.info]));
+        }"""
+    )
+    wait(page, "moves.length === 1")
+    host.run(lambda: host.server.get_clients()[0].subscribe("room.a", info={"name": "Ann"}))
+    wait(page, "moves.length === 2")
+    assert page.evaluate("moves") == [["join", "room.a", None], ["join", "room.a", {"name": "Ann"}]]
+    assert page.evaluate("client.getPresence('room.a').then((all) => all.map((m) => m.info))") == [{"name": "Ann"}]
+
+
+def test_taking_callbacks_off(page: Page, host: Hosted) -> None:
+    """What was taken off is not called, and taking off what is not there is nothing."""
+    page.evaluate(
+        """async () => {
+            window.heard = 0;
+            const callback = () => heard++;
+            const news = client.subscribe("news", callback).on("message", callback).off("message", () => {});
+            await news.off("message", callback).confirmed;
+        }"""
+    )
+    host.publish("news", "x")
+    page.evaluate("client.request('double', 1)")
+    assert page.evaluate("heard") == 0
+
+
 def test_requests(page: Page) -> None:
     """A method's answer, its error, one that does not come in time, and a method that there is not."""
     assert page.evaluate("client.request('double', 21)") == 42
@@ -248,6 +301,9 @@ def test_closing(page: Page, host: Hosted) -> None:
     assert page.evaluate("seen.at(-1)") == ["close", {"code": 4000, "reason": "bye"}]
     assert page.evaluate("hanging") in ("lost", "closed")
     assert page.evaluate("client.publish('t', 1).catch((error) => error.code)") == "closed"
+    assert page.evaluate("client.subscribe('t').confirmed.catch((error) => error.code)") == "closed"
+    page.evaluate("client.close()")
+    assert page.evaluate("seen.filter(([event]) => event === 'close').length") == 1
     assert page.evaluate("client.isOpen()") is False
 
 

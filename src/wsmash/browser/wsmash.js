@@ -35,7 +35,7 @@ export function connect(url = "/", { firstDelay = 5, maxDelay = 60 } = {}) {
   let [ids, attempts, opened, ended] = [0, 0, 0, false];
   let socket, timer;
   const isOpen = () => socket?.readyState === 1;
-  const write = (envelope) => socket.send(MARK + JSON.stringify(envelope));
+  const write = (envelope) => socket.send(encode(envelope));
 
   const client = {
     isOpen,
@@ -60,6 +60,7 @@ export function connect(url = "/", { firstDelay = 5, maxDelay = 60 } = {}) {
         found.confirmed.catch(() => {});
         subscriptions.set(topic, found);
         if (isOpen()) ask(found);
+        if (ended) found.settle(new WsmashError("closed"));
       }
       return callback ? found.on("message", callback) : found;
     },
@@ -82,11 +83,12 @@ export function connect(url = "/", { firstDelay = 5, maxDelay = 60 } = {}) {
       socket.send(isBytes(data) || typeof data === "string" ? data : JSON.stringify(data));
     },
 
-    /** For good. */
+    /** End it for good. */
     close(code = 1000, reason = "") {
+      if (ended) return;
+      socket?.close(code, reason);
       ended = true;
-      if (socket) socket.close(code, reason);
-      else lose({ code, reason });
+      if (!socket) lose({ code, reason });
     },
   };
   const fire = emitter(client);
@@ -128,13 +130,13 @@ export function connect(url = "/", { firstDelay = 5, maxDelay = 60 } = {}) {
 
   function transmit(command) {
     command.sent = command.tried = true;
-    write(command.envelope);
+    socket.send(command.text);
   }
 
   function command(envelope, { timeout, again }, settle) {
     if (ended) return settle(new WsmashError("closed"));
     const id = ++ids;
-    const made = { envelope: { ...envelope, id }, again };
+    const made = { text: encode({ ...envelope, id }), again };
     const giveUp = () => {
       if (made.sent && envelope.type === "request") write({ type: "cancel", id });
       const code = made.tried && envelope.type === "publish" ? "outcome_unknown" : "timeout";
@@ -153,30 +155,30 @@ export function connect(url = "/", { firstDelay = 5, maxDelay = 60 } = {}) {
   const call = (envelope, options, found) =>
     new Promise((...both) => command(envelope, options, settler(...both))).then(found);
 
-  function ask(subscription) {
-    const { topic, position: since } = subscription;
+  function ask(feed) {
+    const { topic, position: since } = feed;
     command({ type: "subscribe", topic, since }, {}, (error, reply) => {
-      if (subscriptions.get(topic) !== subscription || !isOpen()) return;
-      if (error) refuse(subscription, error);
-      else confirm(subscription, reply);
+      if (subscriptions.get(topic) !== feed || !isOpen()) return;
+      if (error) refuse(feed, error);
+      else confirm(feed, reply);
     });
   }
 
-  function confirm(subscription, reply) {
-    const { topic, known, position: since } = subscription;
+  function confirm(feed, reply) {
+    const { topic, known, position: since } = feed;
     const { recovered, degraded, reason = "reconnect" } = reply;
     const at = position(reply);
-    subscription.live = subscription.known = true;
-    subscription.position = at ?? since;
-    subscription.settle(null, at);
+    feed.live = feed.known = true;
+    feed.position = at ?? since;
+    feed.settle(null, at);
     // A pattern has no position, and has missed what came in between.
-    if (!recovered && !degraded && (known || since)) subscription.fire("gap", { topic, reason, position: at });
+    if (!recovered && !degraded && (known || since)) feed.fire("gap", { topic, reason, position: at });
   }
 
-  function refuse(subscription, error) {
-    subscriptions.delete(subscription.topic);
-    subscription.settle(error);
-    subscription.fire("error", error);
+  function refuse(feed, error) {
+    subscriptions.delete(feed.topic);
+    feed.settle(error);
+    feed.fire("error", error);
   }
 
   function receive(data) {
@@ -184,21 +186,21 @@ export function connect(url = "/", { firstDelay = 5, maxDelay = 60 } = {}) {
     if (!data.startsWith(MARK)) return fire("message", { data });
     const envelope = JSON.parse(data.slice(1));
     const { type, id, topic, pattern, code, message } = envelope;
-    const subscription = subscriptions.get(pattern ?? topic);
+    const feed = subscriptions.get(pattern ?? topic);
     if (type === "reply") pending.get(id)?.settle(null, envelope);
     else if (type === "error") pending.get(id)?.settle(new WsmashError(code, message));
     else if (type === "degraded" || type === "restored") fire(type);
-    else if (!subscription?.live) return; // for one that has ended
-    else if (type === "unsubscribed") refuse(subscription, new WsmashError(code, message));
-    else if (["message", "gap", "join", "leave"].includes(type)) deliver(subscription, envelope);
+    else if (!feed?.live) return; // for one that has ended
+    else if (type === "unsubscribed") refuse(feed, new WsmashError(code, message));
+    else if (["message", "gap", "join", "leave"].includes(type)) deliver(feed, envelope);
   }
 
-  function deliver(subscription, envelope) {
+  function deliver(feed, envelope) {
     const { type, topic, pattern, reason, member } = envelope;
-    const at = position({ epoch: subscription.position?.epoch, ...envelope });
-    if (!pattern && type === "message" && at?.offset <= subscription.position?.offset) return; // a duplicate
-    if (!pattern && at) subscription.position = at;
-    subscription.fire(type, { topic, position: at, data: dataOf(envelope), reason, member });
+    const at = position({ epoch: feed.position?.epoch, ...envelope });
+    if (!pattern && type === "message" && at?.offset <= feed.position?.offset) return; // a duplicate
+    if (!pattern && at) feed.position = at;
+    feed.fire(type, { topic, position: at, data: dataOf(envelope), reason, member });
   }
 
   const online = () => socket || dial();
@@ -212,7 +214,7 @@ function emitter(target) {
   const all = new Map();
   const of = (event) => all.get(event) ?? all.set(event, new Set()).get(event);
   target.on = (event, callback) => of(event).add(callback) && target;
-  target.off = (event, callback) => of(event).delete(callback) && target;
+  target.off = (event, callback) => (of(event).delete(callback), target);
   return (event, detail = {}) => {
     for (const callback of [...of(event)]) {
       try {
@@ -226,11 +228,13 @@ function emitter(target) {
 
 const settler = (resolve, reject) => (error, result) => (error ? reject(error) : resolve(result));
 
+const encode = (envelope) => MARK + JSON.stringify(envelope);
+
 const isBytes = (data) => data instanceof ArrayBuffer || ArrayBuffer.isView(data);
 
 function content(data) {
-  if (typeof data === "string") return { text: data };
-  if (!isBytes(data)) return { json: data };
+  if (typeof data === "string") return { text: data.toWellFormed?.() ?? data };
+  if (!isBytes(data)) return { json: data ?? null };
   const bytes = new Uint8Array(data.buffer ?? data, data.byteOffset ?? 0, data.byteLength);
   return { binary: btoa(Array.from(bytes, (each) => String.fromCharCode(each)).join("")) };
 }
