@@ -38,7 +38,7 @@ class Report:
             went on without a gap.
         gaps: by reason.
         hidden: messages that lie within a gap of one epoch.
-        needless: gaps of one epoch, of so few messages that the history had them all, or of none.
+        needless: gaps of one epoch that the history of their topic, where it is long, had all messages of.
         epochs: incarnations of all streams.
         faults: by kind.
         violations: by kind; there should be none.
@@ -81,8 +81,10 @@ class Subscriber:
                 self._plain.seen(line)
             case Seen(epoch=None):
                 self._following(line.topic).local(line.message)
-            case Seen() | Subscribed():
-                self._following(line.topic).take(line)
+            case Seen():
+                self._following(line.topic).seen(line)
+            case Subscribed():
+                self._count(line.topic, self._following(line.topic).subscribed(line))
             case Gap():
                 self._gap(line)
             case Opened():
@@ -107,14 +109,15 @@ class Subscriber:
 
     def _gap(self, line: Gap) -> None:
         if line.epoch is not None and line.offset is not None:
-            report = self._check.report
-            hidden = self._following(line.topic).gap(line.epoch, line.offset)
-            if hidden is not None:
-                report.hidden += hidden
-                report.needless += hidden <= min(self._check.scene.topics[line.topic], MAX_READ)
+            self._count(line.topic, self._following(line.topic).gap(line.epoch, line.offset))
             return
         for following in self._topics.values():  # a pattern's: of what it lacks, nobody knows where it begins
             following.forget()
+
+    def _count(self, topic: str, hidden: int | None) -> None:
+        if hidden is not None:
+            self._check.report.hidden += hidden
+            self._check.report.needless += hidden <= MAX_READ <= self._check.scene.topics[topic]
 
     def _following(self, topic: str) -> Following:
         found = self._topics.get(topic)

@@ -30,26 +30,27 @@ class Following:
         self._free = False  # nobody knows what comes next
         self._reached: dict[str, int] = {}  # in epochs that it has left
 
-    def take(self, line: Subscribed | Seen) -> None:
-        """A confirmation or a message."""
-        if isinstance(line, Subscribed):
-            self._subscribed(line)
-        else:
-            assert line.epoch is not None and line.offset is not None
-            self._seen(line.epoch, line.offset, line.message)
+    def seen(self, line: Seen) -> None:
+        """A message."""
+        assert line.epoch is not None and line.offset is not None
+        self._seen(line.epoch, line.offset, line.message)
+
+    def subscribed(self, line: Subscribed) -> int | None:
+        """A confirmation; returns how many messages are known to be lost by it, as `gap`."""
+        if line.recovered and line.epoch == self._epoch:
+            return None
+        if line.recovered:
+            self._violations.add("epoch", f"{self._who}: recovered in {line.epoch:.8}, where it was not")
+        return self._move(line.epoch, line.offset, "a subscription")
+
+    def gap(self, epoch: str, offset: int) -> int | None:
+        """All up to here may be missing; returns how many messages are known to be, if it is within one epoch."""
+        return self._move(epoch, offset, "a gap")
 
     def local(self, message: str) -> None:
         """A message without a position, as a node delivers it alone while the broker is away: perhaps again later."""
         if self._has_history:
             self._violations.add("no position", f"{self._who}: {message} came without one")
-
-    def gap(self, epoch: str, offset: int) -> int | None:
-        """All up to here may be missing; returns how many messages are known to be, if it is within one epoch."""
-        hidden = None
-        if epoch == self._epoch and not self._free:
-            hidden = len(self._truth.between(self._topic, epoch, self._offset, offset + 1))
-        self._move(epoch, offset, "a gap")
-        return hidden
 
     def forget(self) -> None:
         """Where it goes on is known by the next message."""
@@ -67,12 +68,6 @@ class Following:
             self._violations.add(
                 "not caught up", f"{self._who} is at {here}, and {last[1]} in {last[0]:.8} is the last"
             )
-
-    def _subscribed(self, line: Subscribed) -> None:
-        if line.recovered and line.epoch != self._epoch:
-            self._violations.add("epoch", f"{self._who}: recovered in {line.epoch:.8}, where it was not")
-        if not line.recovered or line.epoch != self._epoch:
-            self._move(line.epoch, line.offset, "a subscription")
 
     def _seen(self, epoch: str, offset: int, message: str) -> None:
         if self._epoch is None:
@@ -102,14 +97,18 @@ class Following:
             text = f"{self._who}: {missing} between {self._offset} and {offset} in {epoch:.8} never came ({names})"
             self._violations.add("lost", text, missing)
 
-    def _move(self, epoch: str, offset: int, what: str) -> None:
+    def _move(self, epoch: str, offset: int, what: str) -> int | None:
         """Go on from there. An epoch may come again, as while two brokers are used, but no offset in it."""
+        hidden = None
+        if epoch == self._epoch and offset != self._offset and not self._free:
+            hidden = len(self._truth.between(self._topic, epoch, self._offset, offset + 1))
         if self._epoch is not None:
             self._reached[self._epoch] = self._offset
         reached = self._reached.get(epoch, 0)
         if offset < reached:
             self._violations.add("order", f"{self._who}: {what} leads back from {reached} to {offset} in {epoch:.8}")
         self._epoch, self._offset, self._free = epoch, offset, False
+        return hidden
 
 
 class PlainFollowing:

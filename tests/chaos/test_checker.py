@@ -80,7 +80,7 @@ def judge(
     """The report on one publisher and the runs of one subscriber, all of which but the last were killed."""
     logs: dict[str, list[Line]] = {
         "conductor.000": [
-            Scene(0, "memory", 1, {"h": 2, "free": 0}, contiguous),
+            Scene(0, "memory", 1, {"h": 1000, "free": 0}, contiguous),
             *last(100, topic="free"),
             Ended(99),
         ],
@@ -277,7 +277,7 @@ def test_unsettled() -> None:
 def test_not_ended() -> None:
     """A program that was to end and did not is no success."""
     logs: dict[str, list[Line]] = {
-        "conductor.000": [Scene(0, "memory", 1, {"h": 2}, True), *last(1), Ended(99)],
+        "conductor.000": [Scene(0, "memory", 1, {"h": 1000}, True), *last(1), Ended(99)],
         "s.000": [Began(0)],
     }
     assert check(logs).violations == {"not ended": 1}
@@ -332,7 +332,7 @@ def test_files(tmp_path: Path) -> None:
     """What is written is read again, without the half of a line that a killed program left."""
     conductor = Log(tmp_path, "conductor")
     lines: list[Line] = [
-        Scene(now(), "memory", 1, {"h": 2}, True),
+        Scene(now(), "memory", 1, {"h": 1000}, True),
         Fault(now(), "kill node", "n1", 0.0),
         *last(1),
         Ended(now()),
