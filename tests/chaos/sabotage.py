@@ -14,7 +14,7 @@ from chaos.records import Seen
 from wsmash.topics.brokers.base import Receiver
 from wsmash.topics.record import Record, decode_record, encode_record
 
-AT = 12
+AT = 50
 """Which message of the topic is dealt with wrongly."""
 
 CLIENTS = {"drop": "deep.0", "duplicate": "deep.1", "swap": "deep.2", "forge": "deep.3", "repeat": "deep.4"}
