@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
 import socket
 import stat
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 import wsmash
 from fixtures.parents import Parent, alive, command_line, descendants, folder_of, nats_of, wait_until
+from wsmash.errors import WorkerError
+from wsmash.workers.local_nats import LocalNats
 
 pytest.importorskip("nats")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked at in /proc")
@@ -84,3 +88,16 @@ def test_without_it_workers_do_not_share_in_silence(tmp_path: Path) -> None:
         assert parent.ended() == 1
         assert "'wsmash[cluster]'" in parent.log() and "--broker memory" in parent.log()
         assert len(parent.log().splitlines()) == 1, parent.log()
+
+
+def test_a_server_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its log's last complaint is in the error, and nothing is left of it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr("wsmash.workers.local_nats.MESSAGE_SIZE", "no number")
+
+    async def start() -> None:
+        with pytest.raises(WorkerError, match=r"has not started \(status 1\)"):
+            await LocalNats().start()
+
+    asyncio.run(start())
+    assert list(tmp_path.iterdir()) == []

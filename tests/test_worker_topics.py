@@ -134,7 +134,7 @@ def test_the_broker_of_workers_is_started_again_when_it_dies(tmp_path: Path) -> 
                 for reader in found:
                     await reader.has(0)
                 os.kill(nats_of(parent), signal.SIGKILL)
-                await asyncio.to_thread(parent.wait_for, "the NATS server for the workers ended with status 9: ")
+                await asyncio.to_thread(parent.wait_for, "the NATS server for the workers ended with status 137; ")
                 for number in (1, 2):
                     await _published(found[0].client, number)
                 for reader in found:

@@ -35,7 +35,7 @@ def main() -> None:
     if alone.is_set():
         status = 0
         shutil.rmtree(folder, ignore_errors=True)
-    os._exit(abs(status))  # though a thread still reads
+    os._exit(status if status >= 0 else 128 - status)  # though a thread still reads; as a shell has it
 
 
 def _wait_for_parent(server: subprocess.Popen[bytes], alone: threading.Event) -> None:

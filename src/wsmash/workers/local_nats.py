@@ -114,7 +114,8 @@ class LocalNats:
         while (port := _port_in(folder)) is None:
             if self._process.returncode is not None or time.monotonic() > until:
                 await self._end(self._process)
-                raise WorkerError(f"the NATS server for the workers has not started: {self._last_words()}")
+                status = f"status {self._process.returncode}"
+                raise WorkerError(f"the NATS server for the workers has not started ({status}){self._last_words()}")
             await asyncio.sleep(_LOOK)
         return port
 
@@ -144,11 +145,13 @@ authorization {{ user: "{_USER}", password: "{self._password}" }}
             await process.wait()
 
     def _last_words(self) -> str:
-        with suppress(OSError):
-            lines = (self._folder / "nats.log").read_text("utf-8", "replace").splitlines() if self._folder else []
-            if lines:
-                return f"{lines[-1]:.300}"
-        return f"status {None if self._process is None else self._process.returncode}"
+        """What it has written last of what was wrong, as the rest of a sentence."""
+        lines: list[str] = []
+        if self._folder is not None:
+            with suppress(OSError):
+                lines = (self._folder / "nats.log").read_text("utf-8", "replace").splitlines()
+        wrong = [line for line in lines if "[FTL]" in line or "[ERR]" in line]
+        return f": {wrong[-1]:.300}" if wrong else ""
 
     # -- all of them
 
@@ -159,7 +162,7 @@ authorization {{ user: "{_USER}", password: "{self._password}" }}
         while self._process is not None:
             status = await self._process.wait()
             backoff.lived(time.monotonic() - since)
-            why = f"ended with status {status}: {self._last_words()}"
+            why = f"ended with status {status}{self._last_words()}"
             while why:
                 delay = backoff.delay()
                 logger.error("the NATS server for the workers %s; it is started again in %.1f s", why, delay)
