@@ -95,7 +95,7 @@ class PresenceEvent(Immutable):
 
 
 class Publishing(Emitter):
-    """What `WebSocketServer` inherits; it also hears of outages and gaps (`topics.hub.Listener`)."""
+    """What `WebSocketServer` inherits; it also hears of outages and gaps (`topics.listener.Listener`)."""
 
     def __init__(self) -> None:
         self._on_degraded: Stored = None
@@ -215,15 +215,15 @@ class Publishing(Emitter):
     # -- what its topics tell
 
     def degraded(self, error: Exception) -> None:
-        """See `topics.hub.Listener`."""
+        """See `topics.listener.Listener`."""
         self._soon("_on_degraded", ServerEvent(self._me, error))
 
     def restored(self) -> None:
-        """See `topics.hub.Listener`."""
+        """See `topics.listener.Listener`."""
         self._soon("_on_restored", ServerEvent(self._me))
 
     def gap(self, name: str, position: Position | None, reason: str) -> None:
-        """See `topics.hub.Listener`."""
+        """See `topics.listener.Listener`."""
         self._soon("_on_gap", GapEvent(self._me, name, position, reason))
 
     def moved(self, move: Move, is_local: bool) -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 Encoded = tuple[int, bytes]
 """The opcode and the payload of a message."""
 
+# Looked up once, since every message asks for them.
+_TEXT, _BINARY, _BINARY_KIND = int(Opcode.TEXT), int(Opcode.BINARY), Kind.BINARY
+
 
 class Dialect:
     """The plain one: a subscriber gets what was published as an ordinary message, and hears of nothing else.
@@ -32,7 +35,7 @@ class Dialect:
             position: its own; None for one that went to this node's subscribers alone, during an outage.
             record: what was published.
         """
-        return Opcode.BINARY if record.kind == Kind.BINARY else Opcode.TEXT, record.payload
+        return _BINARY if record.kind is _BINARY_KIND else _TEXT, record.payload
 
     def gap(
         self, name: str, position: Position | None, reason: str, pattern: str | None = None

@@ -63,9 +63,10 @@ class Feed:
 
     def deliver(self, topic: str, position: Position | None, record: Record) -> None:
         """A message for all of them."""
-        pattern = None if topic is self.name or topic == self.name else self.name
+        pattern = None if topic == self.name else self.name
         for dialect, audience in tuple(self._audiences.items()):
-            audience.send(*dialect.message(topic, pattern, position, record))
+            opcode, payload = dialect.message(topic, pattern, position, record)
+            audience.send(opcode, payload)
 
     def tell(self, encode: Callable[[Dialect], Encoded | None]) -> None:
         """Something else for all whose dialect has words for it."""

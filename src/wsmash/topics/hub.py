@@ -1,23 +1,20 @@
-"""All topics of one server on one node: who is subscribed, and what is published."""
+"""All topics of one server on one node: who is subscribed to what, and what its broker tells of it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
-from ..codecs import Message
-from ..constants import CloseCode
-from ..errors import BrokerUnavailable, InvalidState, MessageTooBig
+from ..errors import BrokerUnavailable, InvalidState
 from ..options import ServerOptions
-from ..runtime.actions import Action, Pending, Settled
+from ..runtime.actions import Action, Settled
 from ..runtime.counters import ServerCounters
 from ..runtime.environment import Environment
 from ..runtime.reports import Reports
 from .access import Access
-from .brokers.base import Broker
 from .brokers.choice import make_broker
 from .brokers.memory import MemoryBroker
 from .dialect import PLAIN, Dialect, Encoded
@@ -26,21 +23,16 @@ from .follower import Gap
 from .following import Following
 from .listener import Listener, Presence
 from .members import Member, encode_info
-from .names import check_pattern, check_topic, is_pattern
+from .names import check_pattern, is_pattern
 from .patterns import Patterns
-from .policy import Policies, TopicPolicy
+from .policy import Policies
 from .position import Position
-from .record import Record, encode_record, record_of
+from .publisher import Publisher
 from .subscriber import Begun, Subscribed, Subscriber
 from .topic import Topic
 
-T = TypeVar("T")
 
-MAX_KEY = 200
-"""Characters of an idempotency key."""
-
-
-class Hub:
+class Hub(Publisher):
     """The topics of a running server.
 
     Args:
@@ -54,11 +46,9 @@ class Hub:
 
     Attributes:
         access: what clients may do by themselves.
-        broker: what carries messages between nodes; None where this node is alone.
         away: whether the broker is.
         degraded: why it is, or was: None once all that was missed has been sent, or told as a gap.
         presence: keeps account of who is on a topic, where anybody does.
-        patterns: those that connections are subscribed to.
     """
 
     def __init__(
@@ -72,24 +62,17 @@ class Hub:
         reports: Reports,
         dialects: Mapping[str | None, Dialect] | None = None,
     ) -> None:
-        self.environment = environment
-        self.options = options
+        super().__init__(environment, options, policies, Patterns(self))
         self.counters = counters
-        self.policies = policies
         self.access = Access(options, counters, environment.wheel.clock)
-        self.broker: Broker | None = None
         self.away = False
         self.degraded: Exception | None = None
         self.presence: Presence | None = None
         self._listener = listener
         self._reports = reports
         self._dialects = dialects or {}
-        self._memory: MemoryBroker | None = None
-        self._topics: dict[str, Topic] = {}
-        self.patterns = Patterns(self)
         self._following: Following | None = None
         self._told: dict[Subscriber, None] = {}  # those with subscriptions who are to hear of outages, too
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     # -- a run of the server
 
@@ -116,62 +99,6 @@ class Hub:
         broker, self.broker, self._memory, self._following = self.broker, None, None, None
         if broker is not None:
             await broker.stop()
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run it in a task, which is cancelled when the hub stops."""
-        task = self.environment.run(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    # -- publishing
-
-    def publish(self, topic: str, data: Message, key: str | None = None) -> Action[Position | None]:
-        """See `WebSocketServer.publish`."""
-        return self.publish_record(topic, record_of(data), key)
-
-    def publish_record(self, topic: str, record: Record, key: str | None = None) -> Action[Position | None]:
-        """The same, of what is a record already."""
-        known = self._topics.get(topic)
-        policy = self.policies.of(check_topic(topic)) if known is None else known.policy
-        if key is not None:
-            _check_key(key)
-        self._check_size(record)
-        memory = self._memory
-        if memory is None:
-            return Pending(self.run(self._publish(self._need_broker(), topic, policy, record, key)))
-        data = encode_record(record) if policy.has_history else b""
-        position, new = memory.add(topic, policy, data, key)
-        if new:
-            if known is not None:
-                known.published(position, record)
-            self.patterns.deliver(topic, position, record)
-        return Settled(position)
-
-    async def _publish(
-        self, broker: Broker, topic: str, policy: TopicPolicy, record: Record, key: str | None
-    ) -> Position | None:
-        try:
-            return await broker.publish(topic, policy, encode_record(record), key)
-        except BrokerUnavailable:
-            if policy.fails_in_outage:
-                raise
-        known = self._topics.get(topic)
-        if known is not None:
-            known.deliver_here(record)
-        self.patterns.deliver(topic, None, record)
-        return None
-
-    def _check_size(self, record: Record) -> None:
-        most = self.options.max_message_size
-        if most is not None and len(record.payload) > most:
-            text = f"a message of {len(record.payload)} bytes is longer than max_message_size={most}"
-            raise MessageTooBig(text, CloseCode.MESSAGE_TOO_BIG)
-
-    def _need_broker(self) -> Broker:
-        if self.broker is None:
-            raise InvalidState("nothing can be published before the server is started, or once it has stopped")
-        return self.broker
 
     # -- subscribing
 
@@ -420,10 +347,3 @@ class Hub:
             encoded = encode(self.dialect_of(connection))
             if encoded is not None:
                 connection._put(*encoded)
-
-
-def _check_key(key: object) -> None:
-    if not isinstance(key, str):
-        raise TypeError(f"an idempotency key is a str, not {key!r:.75}")
-    if not 0 < len(key) <= MAX_KEY:
-        raise ValueError(f"an idempotency key has 1 to {MAX_KEY} characters, and this one has {len(key)}")

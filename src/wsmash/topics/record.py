@@ -26,6 +26,9 @@ class Kind(IntEnum):
     JSON = 3
 
 
+_TEXT, _BINARY, _JSON = Kind.TEXT, Kind.BINARY, Kind.JSON  # looked up once, since every message asks for them
+
+
 class Record(NamedTuple):
     """A published message: its payload is UTF-8 where it is text or JSON."""
 
@@ -40,9 +43,9 @@ def record_of(data: Message) -> Record:
         TypeError, ValueError: it is no message.
     """
     opcode, payload = encode_message(data)
-    if opcode == Opcode.BINARY:
-        return Record(Kind.BINARY, payload)
-    return Record(Kind.TEXT if isinstance(data, str) else Kind.JSON, payload)
+    if isinstance(data, str):
+        return Record(_TEXT, payload)
+    return Record(_BINARY if opcode == Opcode.BINARY else _JSON, payload)
 
 
 class _Array(Struct, array_like=True):

@@ -46,6 +46,7 @@ class Topic(Feed):
     __slots__ = (
         "_behind",
         "_current",
+        "_keeps_newest",
         "_known",
         "_stale",
         "follower",
@@ -68,6 +69,7 @@ class Topic(Feed):
         self.tick = -1
         self._behind: CatchingUp | None = None  # made for the first subscriber who is
         self._current: Item | None = None  # what is being sent
+        self._keeps_newest = not policy.has_history and hub.options.slow_consumer == "conflate"
         self._known = 0  # the offset that was known when the read under way was begun
         self._stale = 0
 
@@ -121,7 +123,7 @@ class Topic(Feed):
 
     def published(self, position: Position, record: Record) -> None:
         """The next message: send it to all who are not behind."""
-        if not self.policy.has_history and self._hub.options.slow_consumer == "conflate":
+        if self._keeps_newest:
             self._current = Item(position, record)
         self.deliver(self.name, position, record)
         self.position = position
