@@ -25,7 +25,7 @@ from benchmarks.peers import ROOT
 from benchmarks.processes import Failed, announced_port, cores, output, running
 from benchmarks.ratios import OURS, Measured, Values
 from benchmarks.topics.report import EMBEDDED, document
-from benchmarks.topics.runs import CANDIDATES, Work, run
+from benchmarks.topics.runs import CANDIDATES, Process, Work, run
 
 SECONDS = 2.0
 BURST, STEADY = Work(300), Work(50, 5.0)
@@ -54,10 +54,12 @@ def embedded(work: str, seconds: float, folder: Path) -> Values:
     log = folder / "embedded.log"
     command = [sys.executable, "-m", "benchmarks.topics.embedded", "publish" if work == OURS else work]
     with running(command, core, log) as process:
-        port = announced_port(process, log)
-        load = [built("wsfan"), "127.0.0.1", str(port), "/", "1000", "128", "8", str(seconds)]
-        values: Values = json.loads(output(load, other, 60))
-    return values
+        server = Process(process, announced_port(process, log))
+        load = [built("wsfan"), "127.0.0.1", str(server.port), "/", "1000", "128", "8", str(seconds)]
+        before = server.cpu()
+        told = json.loads(output(load, other, 60))
+        spent = server.cpu() - before
+    return {"deliveries_per_s": told["deliveries_per_s"], "cpu_us": spent / (told["rounds"] * told["conns"]) * 1e6}
 
 
 def machine() -> str:
