@@ -216,6 +216,7 @@ class EndpointOwner(Owner):
         self.closing(connection)
         if isinstance(connection._gate, Session):
             connection._gate.end()
+            connection._gate = None  # what is closed is freed by reference counting alone
         self._left(connection._channel, connection)
 
 

@@ -13,7 +13,7 @@ from fixtures.in_loop import in_loop, until
 from fixtures.live import errors
 from fixtures.talker import speaking, talking
 from wsmash import Position, RequestError, RequestEvent
-from wsmash.session.server import MAX_REQUESTS
+from wsmash.session.requests import MAX_REQUESTS
 
 pytestmark = pytest.mark.usefixtures("engine")
 

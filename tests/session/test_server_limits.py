@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 from typing import Any
@@ -15,9 +16,15 @@ from fixtures.raw import serving
 from fixtures.talker import speaking, talking
 from wsmash import RequestEvent, TopicRequest
 from wsmash.constants import Opcode
-from wsmash.session.server import MAX_COMMANDS, MAX_REQUESTS
+from wsmash.session.requests import MAX_REQUESTS
+from wsmash.session.server import MAX_COMMANDS, Session
 
 pytestmark = pytest.mark.usefixtures("engine")
+
+
+def count_sessions() -> int:
+    """How many there are."""
+    return sum(isinstance(each, Session) for each in gc.get_objects())
 
 
 class TestLimits:
@@ -119,6 +126,25 @@ class TestLimits:
             go.set()
             await until(lambda: server.counters.closed_slow == 1)
             assert server.counters.dropped == 0
+
+
+    @in_loop
+    async def test_what_is_left_of_it(self) -> None:
+        """Nothing, and nobody has to look for circles: neither of one that was quiet nor of one that was busy."""
+        gc.collect()
+        before = count_sessions()  # tracebacks of other tests may hold some
+        gc.disable()
+        try:
+            async with speaking() as server:
+                server.method("wait", lambda _: asyncio.sleep(60))
+                async with talking(server) as quiet, talking(server) as busy:
+                    await quiet.ask("subscribe", topic="t")
+                    await busy.say("request", method="wait")
+                    await busy.ask("subscribe", topic="t")
+                await until(lambda: not server.get_clients())
+                await until(lambda: count_sessions() == before)
+        finally:
+            gc.enable()
 
 
 class TestEnvelopes:

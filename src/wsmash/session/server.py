@@ -11,13 +11,11 @@ floods waits for itself (cases 69 and 71).
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from ..constants import MAX_QUEUE_BYTES, CloseCode, Opcode
+from ..constants import MAX_QUEUE_BYTES
 from ..errors import (
     BrokerUnavailable,
     ConnectionClosed,
@@ -29,20 +27,18 @@ from ..errors import (
 )
 from ..runtime.actions import Pending
 from ..runtime.core import SESSION
-from ..runtime.delivery import FAILURES, cancelled
-from ..runtime.emitter import must_run
+from ..runtime.delivery import FAILURES
 from ..runtime.limits import Gate
 from ..sansio.states import Life
 from ..topics.names import check_pattern, check_topic, is_pattern
 from ..topics.position import Position
 from ..topics.record import Record
-from ..transports.base import REFUSED
+from ..transports.base import SECONDS_PER_TURN
+from .answers import Answers, raise_if_cancelled
 from .envelopes import (
     Cancel,
     Code,
-    Error,
     FromClient,
-    FromServer,
     Presence,
     Present,
     Publish,
@@ -51,12 +47,12 @@ from .envelopes import (
     Subscribe,
     Unsubscribe,
     Unsupported,
-    content_of,
     decode_from_client,
     encode,
     is_envelope,
 )
-from .methods import Method, RequestEvent, record_of_answer
+from .methods import Method
+from .requests import Requests
 
 if TYPE_CHECKING:
     from ..runtime.connection import WebSocketConnection
@@ -66,11 +62,6 @@ if TYPE_CHECKING:
 
 MAX_COMMANDS: Final = 64
 """Commands of one connection that wait; so does reading, while there are as many."""
-
-MAX_REQUESTS: Final = 16
-"""Requests of one connection that run at once."""
-
-_SHOWN: Final = 1000  # characters of an error's text that a client is told
 
 
 class Session:
@@ -83,22 +74,22 @@ class Session:
         rate: what else looks at each of its messages, and before this does.
     """
 
-    __slots__ = ("_bucket", "_connection", "_hub", "_methods", "_queue", "_rate", "_requests", "_running", "_slow",
-                 "_worker", "held")  # fmt: skip
+    __slots__ = (
+        "_answers", "_bucket", "_connection", "_hub", "_queue", "_rate", "_requests", "_slow", "_worker", "held"
+    )  # fmt: skip
 
     def __init__(
         self, connection: Subscriber, hub: Hub, methods: Mapping[str, Method], rate: Gate | None = None
     ) -> None:
         self._connection = connection
         self._hub = hub
-        self._methods = methods
         self._rate = rate
         self._bucket = hub.access.bucket()
-        self._queue: deque[tuple[FromClient | Unsupported, int]] = deque()
+        self._queue: list[tuple[FromClient | Unsupported, int]] = []  # short, and takes no memory when it is empty
         self._worker: asyncio.Task[Any] | None = None
-        self._slow: set[asyncio.Task[Any]] = set()  # commands that were taken up, and are not done
-        self._requests: set[asyncio.Task[Any]] = set()
-        self._running: dict[int, asyncio.Task[Any]] = {}  # the same by id, until they are cancelled
+        self._slow: list[asyncio.Task[Any]] = []  # commands that were taken up, and are not done
+        self._answers = Answers(connection)
+        self._requests = Requests(self._answers, methods)
         self.held = 0  # bytes of what waits
 
     # -- what comes
@@ -112,12 +103,12 @@ class Session:
         try:
             command = decode_from_client(cast(str, data))
         except InvalidMessage as error:
-            self._fail(error)
+            self._answers.fail(error)
             return True
         self.held += len(data)
         self._queue.append((command, len(data)))
         if self._worker is None:
-            self._worker = self._run(self._work())
+            self._worker = self._answers.run(self._work())
         if self._crowded():
             connection._pause(SESSION)
         return True
@@ -126,16 +117,10 @@ class Session:
         """The connection is gone: nobody waits for answers any more."""
         self._queue.clear()
         self.held = 0
-        for task in (self._worker, *self._slow, *self._requests):
+        self._requests.end()
+        for task in (self._worker, *self._slow):
             if task is not None:
                 task.cancel()
-
-    def _fail(self, error: InvalidMessage) -> None:
-        if self._connection._fail(CloseCode.INVALID_FRAME_PAYLOAD_DATA, f"an invalid envelope: {error}", error):
-            self._connection._owner.counters.failed_message += 1
-
-    def _run(self, coroutine: Any) -> asyncio.Task[Any]:
-        return self._connection._owner.run(coroutine, self._connection._context)
 
     def _crowded(self) -> bool:
         return len(self._queue) + len(self._slow) >= MAX_COMMANDS or self.held >= MAX_QUEUE_BYTES
@@ -150,21 +135,26 @@ class Session:
 
     async def _work(self) -> None:
         """Take up commands while there are any."""
+        clock = self._hub.environment.wheel.clock
+        began = clock()
         try:
             while self._queue and self._connection._life is Life.OPEN:
-                command, size = self._queue.popleft()
+                if clock() - began > SECONDS_PER_TURN:
+                    await asyncio.sleep(0)  # what publishing takes depends on how many are subscribed
+                    began = clock()
+                command, size = self._queue.pop(0)
                 slow = await self._answered(command, self._take_up(command))
                 if slow is None:
                     self._settled(size)
                 else:
-                    task = self._run(self._answered(command, slow))
-                    self._slow.add(task)
+                    task = self._answers.run(self._answered(command, slow))
+                    self._slow.append(task)
                     task.add_done_callback(partial(self._slow_settled, size))
         finally:
             self._worker = None
 
     def _slow_settled(self, size: int, task: asyncio.Task[Any]) -> None:
-        self._slow.discard(task)
+        self._slow.remove(task)
         self._settled(size)
 
     async def _take_up(self, command: FromClient | Unsupported) -> Awaitable[Any] | None:
@@ -175,12 +165,12 @@ class Session:
             case Publish():
                 return await self._publish(command)
             case Request():
-                self._request(command)
+                self._requests.begin(command)
             case Unsubscribe():
                 self._hub.unsubscribe(self._connection, command.topic)
-                self._tell(Reply(command.id))
+                self._answers.tell(Reply(command.id))
             case Cancel():
-                self._cancel(command.id)
+                self._requests.cancel(command.id)
             case Presence():
                 return await self._presence(command)
             case Unsupported():
@@ -194,18 +184,18 @@ class Session:
         try:
             return await doing
         except RequestError as error:
-            self._refuse(command.id, error.code, error.message)
+            self._answers.refuse(command.id, error.code, error.message)
         except BrokerUnavailable as error:
-            self._refuse(command.id, Code.UNAVAILABLE, str(error))
+            self._answers.refuse(command.id, Code.UNAVAILABLE, str(error))
         except OutcomeUnknown as error:
-            self._refuse(command.id, Code.OUTCOME_UNKNOWN, str(error))
+            self._answers.refuse(command.id, Code.OUTCOME_UNKNOWN, str(error))
         except MessageTooBig as error:
-            self._refuse(command.id, Code.TOO_BIG, str(error))
+            self._answers.refuse(command.id, Code.TOO_BIG, str(error))
         except ConnectionClosed:
             pass  # nobody is there to be told
         except Exception as error:
-            self._report(error, type(command).__name__)
-            self._refuse(command.id, Code.INTERNAL)
+            self._answers.report(error, type(command).__name__)
+            self._answers.refuse(command.id, Code.INTERNAL)
         return None
 
     # -- topics
@@ -243,7 +233,7 @@ class Session:
         if command.since is not None and epoch is not None:
             recovered, reason = found.recovered, found.reason
         degraded = epoch is None and self._hub.degraded is not None
-        self._tell(Reply(command.id, epoch, offset, recovered, reason, degraded))
+        self._answers.tell(Reply(command.id, epoch, offset, recovered, reason, degraded))
 
     async def _publish(self, command: Publish) -> Awaitable[Any] | None:
         await self._authorize("publish", _checked(check_topic, command.topic))
@@ -256,7 +246,7 @@ class Session:
 
     async def _acknowledge(self, id: int, action: Awaitable[Position | None]) -> None:
         position = await action
-        self._tell(Reply(id) if position is None else Reply(id, position.epoch, position.offset))
+        self._answers.tell(Reply(id) if position is None else Reply(id, position.epoch, position.offset))
 
     async def _presence(self, command: Presence) -> Awaitable[Any]:
         topic = _checked(check_topic, command.topic)
@@ -271,7 +261,7 @@ class Session:
         most = self._connection._owner.options.max_write_buffer
         if most is not None and len(encode(reply)) > most:
             raise RequestError(Code.TOO_BIG, f"{len(members)} members take more than max_write_buffer")
-        self._tell(reply)
+        self._answers.tell(reply)
 
     async def _authorize(self, action: TopicAction, topic: str) -> None:
         """Whether the client may; a function that raises has not said so."""
@@ -280,77 +270,10 @@ class Session:
         except RequestError:
             raise
         except FAILURES as error:
-            _raise_if_cancelled(error)
-            self._report(error, "function authorize")
+            raise_if_cancelled(error)
+            self._answers.report(error, "function authorize")
             raise RequestError(Code.FORBIDDEN, "this could not be authorized") from None
         self._connection._check_open()  # that may have taken its time
-
-    # -- requests
-
-    def _request(self, command: Request) -> None:
-        if command.id in self._running:
-            self._fail(InvalidMessage(f"a request with the id {command.id} is running"))
-            return
-        method = self._methods.get(command.method)
-        if method is None:
-            raise RequestError(Code.NO_METHOD, "the server has no such method")
-        if len(self._requests) >= MAX_REQUESTS:
-            raise RequestError(Code.TOO_MANY, f"{MAX_REQUESTS} requests are running")
-        task = self._run(self._call(command, method))
-        self._running[command.id] = task
-        self._requests.add(task)
-        task.add_done_callback(partial(self._called, command.id))
-
-    def _called(self, id: int, task: asyncio.Task[Any]) -> None:
-        self._requests.discard(task)
-        if self._running.get(id) is task:
-            del self._running[id]
-
-    def _cancel(self, id: int) -> None:
-        task = self._running.pop(id, None)
-        if task is not None:
-            task.cancel()
-            self._refuse(id, Code.CANCELLED)
-
-    async def _call(self, command: Request, method: Method) -> None:
-        id = command.id
-        try:
-            async with asyncio.timeout(command.timeout) as deadline:
-                result = method(RequestEvent(self._connection, command.method, command.record))
-                if must_run(result):
-                    result = await cast(Awaitable[Any], result)
-            answer: FromServer = Reply(id, **content_of(record_of_answer(result)))
-        except RequestError as error:
-            answer = _error(id, error.code, error.message)
-        except InvalidMessage as error:
-            answer = _error(id, Code.BAD_DATA, str(error))
-        except ConnectionClosed:
-            return
-        except FAILURES as error:
-            _raise_if_cancelled(error)
-            if isinstance(error, TimeoutError) and deadline.expired():
-                answer = _error(id, Code.TIMEOUT, f"not done within {command.timeout:g} s")
-            else:
-                self._report(error, f"method {command.method!r}")
-                answer = _error(id, Code.INTERNAL)
-        if self._running.get(id) is asyncio.current_task():
-            self._tell(answer)
-
-    # -- what is answered
-
-    def _tell(self, envelope: FromServer) -> None:
-        """Each command is answered, or the connection fails: no policy for slow consumers drops an answer."""
-        connection = self._connection
-        if connection._life is Life.OPEN and connection._put(Opcode.TEXT, encode(envelope)) == REFUSED:
-            connection._owner.counters.closed_slow += 1
-            connection._fail(CloseCode.TRY_AGAIN_LATER, "the peer reads too slowly", None)
-
-    def _refuse(self, id: int, code: str, message: str = "") -> None:
-        self._tell(_error(id, code, message))
-
-    def _report(self, error: BaseException, what: str) -> None:
-        """What is this side's own fault is worth a record, and not a word on the wire."""
-        self._connection._owner.reports.log(logging.ERROR, "%s: a %s failed", self._connection, what, error=error)
 
 
 def _checked(check: Callable[[object], str], name: str) -> str:
@@ -358,22 +281,6 @@ def _checked(check: Callable[[object], str], name: str) -> str:
         return check(name)
     except ValueError as error:
         raise RequestError(Code.BAD_TOPIC, str(error)) from None
-
-
-def _error(id: int, code: str, message: str = "") -> Error:
-    # An application's text may hold what has no form in UTF-8.
-    code, message = (str(text).encode("utf-8", "replace").decode()[:_SHOWN] for text in (code, message))
-    return Error(id, code, message)
-
-
-def _raise_if_cancelled(error: BaseException) -> None:
-    """Where the task is: what was cancelled may also be something that an application's function awaited."""
-    if isinstance(error, asyncio.CancelledError):
-        cancelled(error, _nothing)
-
-
-def _nothing(_: object) -> None:
-    """It is reported by who asked."""
 
 
 def _is_under_way(action: object) -> bool:
