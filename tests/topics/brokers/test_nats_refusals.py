@@ -11,10 +11,12 @@ import pytest
 
 from fixtures.brokers import NatsServer, free_port
 from fixtures.certificates import contexts, write_certificate
+from fixtures.chaos import ChaosProxy
 from fixtures.nats_node import KEPT, PLAIN, node, run
 from fixtures.receiver import Seen
-from wsmash.errors import BrokerError, BrokerUnavailable
+from wsmash.errors import BrokerError, BrokerUnavailable, OutcomeUnknown
 from wsmash.topics.brokers.nats import NatsBroker
+from wsmash.topics.brokers.nats_connection import Message
 from wsmash.topics.position import new_epoch
 
 Start = Callable[..., NatsServer]
@@ -331,3 +333,50 @@ def test_what_is_no_namespace(namespace: str) -> None:
     """It is refused before anything is connected."""
     with pytest.raises(ValueError, match="namespace"):
         NatsBroker("nats://a", namespace)
+
+
+@pytest.mark.case(107)
+def test_an_answer_that_is_none(nats_server: NatsServer) -> None:
+    """Somebody else who answers a publication, where the stream was, leaves its outcome unknown."""
+
+    async def scenario() -> None:
+        async with node(nats_server.url) as (broker, seen):
+            await broker.publish("a", KEPT, b"", None)
+            connection, stream = broker._connection, broker._streams["h5-60000ms"]
+            assert connection is not None
+            answering: list[asyncio.Future[None]] = []
+
+            def answer(message: Message) -> None:
+                answering.append(asyncio.ensure_future(connection.publish(message.reply, b"nonsense")))
+
+            await connection.subscribe(stream.subject("a"), answer)
+            await connection.ask(f"$JS.API.STREAM.DELETE.{stream.name}")
+            with pytest.raises(OutcomeUnknown, match="nonsense"):
+                await broker.publish("a", KEPT, b"", None)
+            await asyncio.gather(*answering)
+            assert seen.told == []
+
+    run(scenario())
+
+
+def test_another_server_in_its_place(nats_server: NatsServer, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever answers there for a while, the broker is found again once it is back; what was wrong is logged once."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"version": "1.2.3", "max_payload": "much"}\r\nPONG\r\n')
+        writer.write_eof()
+        await reader.read()
+        writer.close()
+
+    async def scenario() -> None:
+        impostor = await asyncio.start_server(talk, "127.0.0.1")
+        async with ChaosProxy(nats_server.port) as proxy, node(f"nats://127.0.0.1:{proxy.port}") as (_, seen):
+            proxy.server_port = impostor.sockets[0].getsockname()[1]
+            proxy.kill_all()
+            await seen.until(lambda: len(proxy.accepted) > 4)
+            proxy.server_port = nats_server.port
+            await seen.until(lambda: seen.told == ["lost", "restored"])
+        impostor.close()
+
+    run(scenario())
+    assert caplog.text.count("1.2.3") == 1

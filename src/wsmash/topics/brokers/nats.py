@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import ssl
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final
 
 from ...constants import CloseCode
@@ -20,6 +20,8 @@ from .nats_publisher import Publisher
 from .nats_stream import Stream
 from .nats_subjects import Subjects, policy_key
 from .nats_url import Address, parse_nats_url, told_addresses
+
+logger = logging.getLogger("wsmash")
 
 _DELAYS: Final = 0.1, 2.0  # seconds before the servers are tried again: at first, and at most
 
@@ -105,13 +107,17 @@ class NatsBroker:
             receiver.restored()
 
     async def _return(self) -> None:
-        delay = _DELAYS[0]
+        delay, told = _DELAYS[0], ""
         while True:
             await asyncio.sleep(random.uniform(0, delay))  # noqa: S311 - no secret
             delay = min(delay * 2, _DELAYS[1])
-            with suppress(BrokerError, TimeoutError):
+            try:
                 async with asyncio.timeout(TIMEOUT):
                     return await self._connect(TIMEOUT)
+            except Exception as error:  # whatever is there now, another attempt may find something else
+                if str(error) != told and not isinstance(error, (BrokerUnavailable, TimeoutError)):
+                    told = str(error)
+                    logger.warning("NATS cannot be used: %s", told)
 
     async def _connect(self, limit: float) -> None:
         """Be connected to one of the servers, with everything followed again; on failure nothing is left."""

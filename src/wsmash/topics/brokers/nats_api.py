@@ -67,15 +67,27 @@ async def call(connection: Connection, verb: str, stream: str, value: object = N
         BrokerError: there is no JetStream.
     """
     answer = await _answer(connection, f"{API}.{verb}.{stream}", b"" if value is None else json.dumps(value).encode())
-    found = json.loads(answer.data)
+    found = parse_answer(answer)
     if "error" not in found:
-        return dict(found)
+        return found
     error = ApiError(found["error"])
     if error.number in _NO_JETSTREAM:
         raise BrokerError(f"JetStream is not enabled for this account of NATS: {error}")
     if found["error"].get("code") == 503:
         raise BrokerUnavailable(f"JetStream is not ready: {error}")
     raise error
+
+
+def parse_answer(answer: Message) -> dict[str, Any]:
+    """The JSON of an answer.
+
+    Raises:
+        BrokerError: it is none: somebody else has answered.
+    """
+    try:
+        return dict(json.loads(answer.data))
+    except (ValueError, TypeError):
+        raise BrokerError(f"JetStream is not who answers, with {shown(answer.data)}") from None
 
 
 async def _answer(connection: Connection, subject: str, data: bytes) -> Message:

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from ...constants import CloseCode
 from ...errors import BrokerError, BrokerUnavailable, MessageTooBig, OutcomeUnknown
 from ..position import Position
 from .base import TIMEOUT
+from .nats_api import parse_answer
 from .nats_connection import Connection, Forbidden, Message, is_refused, shown
 from .nats_stream import Stream
 
@@ -188,7 +188,10 @@ class Publisher:
         elif is_refused(answer.result()):
             self._take_refusal(publication)
         else:
-            self._take_answer(publication, epoch, answer.result().data)
+            try:
+                self._take_answer(publication, epoch, parse_answer(answer.result()))
+            except (BrokerError, KeyError, TypeError, ValueError) as problem:
+                publication.fail_unknown(problem)
 
     def _take_refusal(self, publication: Publication) -> None:
         if publication.answer.done():
@@ -196,8 +199,7 @@ class Publisher:
         publication.sent = False
         self._refused.append(publication)
 
-    def _take_answer(self, publication: Publication, epoch: str, data: bytes) -> None:
-        found = json.loads(data)
+    def _take_answer(self, publication: Publication, epoch: str, found: dict[str, Any]) -> None:
         error = found.get("error")
         if error is not None:
             number = error.get("err_code")

@@ -25,7 +25,6 @@ of a topic stay for `MEMORY` longer than their `history_ttl`, unseen.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -33,7 +32,17 @@ from ...errors import BrokerError, BrokerUnavailable
 from ..policy import TopicPolicy
 from ..position import Position, is_epoch, new_epoch
 from .base import DUPLICATE_WINDOW
-from .nats_api import NAME_IN_USE, NOT_FOUND, ApiError, call, parse_time, read_batch, read_last, read_lasts
+from .nats_api import (
+    NAME_IN_USE,
+    NOT_FOUND,
+    ApiError,
+    call,
+    parse_answer,
+    parse_time,
+    read_batch,
+    read_last,
+    read_lasts,
+)
 from .nats_connection import Connection, is_refused
 from .nats_subjects import Subjects, policy_key
 
@@ -245,7 +254,7 @@ class Stream:
         """Write a line, once for all nodes; its offset."""
         headers = {"Nats-Msg-Id": f"{self.epoch}:{place}:{text}"}
         answer = await connection.ask(self._subjects.anchor(self.key, self.epoch, place), text.encode(), headers)
-        offset = None if is_refused(answer) else json.loads(answer.data).get("seq")
+        offset = None if is_refused(answer) else parse_answer(answer).get("seq")
         if not offset:
             raise _Refused(f"JetStream writes nothing into the stream {self.name}")
         return int(offset)
