@@ -144,6 +144,31 @@ async def test_a_history_from_a_position_that_another_client_had() -> None:
         await end(client, lost)
 
 
+@in_loop
+async def test_what_the_server_subscribes_a_client_to_is_there_without_asking() -> None:
+    """On each connection again, with a gap for what was published in between; `authorize` has no say in it."""
+    async with node(authorize=None) as server:
+
+        @server.on("connection")
+        async def connected(event: wsmash.ConnectionEvent) -> None:
+            await event.client.subscribe("kept.mine")
+
+        client = connect(url_of(server))
+        await until(lambda: client.get_state() == wsmash.State.OPEN and client.subscriptions)
+        heard = Heard(client.subscribe("kept.mine"))
+        await server.publish("kept.mine", "1")
+        await until(lambda: heard.data)
+        kill(server)
+        await server.publish("kept.mine", "missed")
+        await until(lambda: heard.of("gap"))
+        await server.publish("kept.mine", "2")
+        await until(lambda: len(heard.data) == 2)
+        assert heard.data == ["1", "2"] and heard.names[-3:] == ["subscribed", "gap", "message"]
+        with pytest.raises(RequestError, match="authorize"):
+            await client.subscribe("kept.other")
+        await end(client)
+
+
 @pytest.mark.case(103)
 @in_loop
 async def test_a_resume_is_authorised_anew() -> None:
