@@ -237,6 +237,67 @@ async def test_topics_that_are_seen_through_a_pattern() -> None:
         assert client.got == ["news.a by news.* 2 newer"]
 
 
+@pytest.mark.case(115)
+@virtual
+async def test_a_subscription_takes_nothing_from_those_of_a_pattern() -> None:
+    """What a pattern brings while its topic is about to be followed, too, is for who is subscribed to the pattern."""
+    broker = ScriptedBroker()
+    async with Node(broker) as node:
+        node.topic("news.>")
+        client, new = node.client(), node.client()
+        await client.connection.subscribe("news.*")
+        new.connection.subscribe("news.a")
+        broker.add("news.a", text("1"))
+        broker.add("news.a", text("2"))
+        await idle()
+        assert client.got == ["subscribed news.* -", "news.a by news.* 1 1", "news.a by news.* 2 2"]
+        assert new.got[0].startswith("subscribed news.a ")
+        new.connection.unsubscribe("news.a")
+        await elapse(LINGER + 1)
+        stream = broker.streams["news.a"]
+        broker.push("news.a", stream.epoch, 1, 2, text("2"))  # the other copy of what came through the topic
+        broker.add("news.a", text("3"))
+        await idle()
+        assert client.got == ["news.a by news.* 3 3"]
+
+
+@virtual
+async def test_a_new_epoch_is_told_to_who_reads_slowly() -> None:
+    """On a topic without a history, too: or offsets of two epochs would be compared."""
+    broker = ScriptedBroker()
+    async with Node(broker, slow_consumer="drop", max_write_buffer=1000, write_high_water=500) as node:
+        client = node.client()
+        await client.connection.subscribe("news")
+        client.channel.stuck = True
+        for _ in range(3):
+            broker.add("news", text("x" * 400))
+        await idle()
+        broker.renew("news")
+        broker.add("news", text("y" * 400))
+        await idle()
+        assert len(client.got) == 3
+        client.channel.drain()
+        await idle()
+        broker.add("news", text("z"))
+        await idle()
+        assert client.got == ["gap news 1 epoch", "news 2 z"]
+
+
+@pytest.mark.case(111)
+@virtual
+async def test_what_a_broker_loses_again_and_again() -> None:
+    """Is looked for once, and once more where that happens meanwhile."""
+    broker = ScriptedBroker()
+    async with Node(broker) as node:
+        node.topic("news")
+        await node.client().connection.subscribe("news")
+        broker.calls.clear()
+        for _ in range(1000):
+            broker.receiver.missed("slow consumer")
+        await idle()
+        assert broker.count("positions") == 1
+
+
 @pytest.mark.case(69)
 @virtual
 async def test_topics_seen_through_a_pattern_are_bounded() -> None:

@@ -56,6 +56,8 @@ class Following:
         self._seen: dict[str, Topic] = {}  # those that were quiet longest come first
         self._reads: dict[Topic, asyncio.Task[None]] = {}
         self._room = asyncio.Semaphore(MAX_READS)
+        self._missed: asyncio.Task[None] | None = None
+        self._missed_more = False
         self._outages = 0  # how often the broker was lost, or came back
 
     # -- topics and patterns
@@ -112,7 +114,10 @@ class Following:
             del self._lingering[feed]
             if isinstance(feed, Topic):
                 self._new.pop(feed.name, None)
-                self._forget(feed)
+                if self._hub.patterns.matching(feed.name):
+                    self.saw(feed)  # through them it is yet
+                else:
+                    self._forget(feed)
             else:
                 self._hub.forget_pattern(feed)
                 self._broker.unfollow_pattern(feed.name)
@@ -206,7 +211,17 @@ class Following:
 
     def missed(self) -> None:
         """Pushes were lost."""
-        self._hub.run(self._catch_up(self._outages, told=False))
+        if self._missed is None or self._missed.done():
+            self._missed = self._hub.run(self._find_missed())
+        else:
+            self._missed_more = True  # while it was looked for what had been lost before
+
+    async def _find_missed(self) -> None:
+        again = True
+        while again:
+            self._missed_more = False
+            await self._catch_up(self._outages, told=False)
+            again = self._missed_more
 
     def restored(self) -> None:
         """It is back."""

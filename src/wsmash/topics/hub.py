@@ -236,14 +236,16 @@ class Hub(Publisher):
         if following is None:
             return
         known = self._topics.get(topic)
+        matched = bool(self.patterns.matching(topic))
         if known is None:
-            if not self.patterns.matching(topic):
+            if not matched:
                 if self.broker is not None:
                     self.broker.unfollow([topic])  # it was let go while it was about to be followed
                 return
             known = self._topics[topic] = Topic(self, topic, self.policies.of(topic))
-        if not known:
-            following.saw(known)
+        if matched:
+            if not known:
+                following.saw(known)
             if known.position is None:
                 known.seen(epoch, previous)
         known.pushed(epoch, previous, offset, data)

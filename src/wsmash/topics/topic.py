@@ -49,6 +49,7 @@ class Topic(Feed):
         "_keeps_newest",
         "_known",
         "_stale",
+        "_telling_gap",
         "follower",
         "policy",
         "position",
@@ -70,6 +71,7 @@ class Topic(Feed):
         self._behind: CatchingUp | None = None  # made for the first subscriber who is
         self._current: Item | None = None  # what is being sent
         self._keeps_newest = not policy.has_history and hub.options.slow_consumer == "conflate"
+        self._telling_gap = False
         self._known = 0  # the offset that was known when the read under way was begun
         self._stale = 0
 
@@ -105,7 +107,7 @@ class Topic(Feed):
         policy = connection._owner.options.slow_consumer
         if policy == "close" or self.position is None:
             refused_broadcast(connection)
-        elif self.policy.has_history:
+        elif self.policy.has_history or self._telling_gap:
             super().discard(connection)
             self._need_behind().fall_behind(connection, self.position)
         elif policy == "conflate" and self._current is not None:
@@ -148,9 +150,12 @@ class Topic(Feed):
         self._go_on(follower.pushed(epoch, previous, offset, data))
 
     def seen(self, epoch: str, previous: int) -> None:
-        """The first message here, which is to be pushed, follows this one."""
-        self._need_follower().begin(Position(epoch, previous))
+        """The first message that a pattern has brought, and that is to be pushed next, follows this one."""
         self.position = Position(epoch, previous)
+        steps = self._need_follower().begin(self.position)
+        if self._behind is not None:
+            self._behind.begun()
+        self._go_on(steps)
 
     def checked(self, position: Position) -> None:
         """This is where the stream was a moment ago, or when it was first followed."""
@@ -161,7 +166,7 @@ class Topic(Feed):
             return
         self.position = position
         if super().__len__():  # who was told that it is not known where their subscription begins
-            self._hub.tell_gap(self, Gap(position, "outage"))
+            self._tell_gap(Gap(position, "outage"))
         if self._behind is not None:
             self._behind.begun()
         self._go_on(follower.checked(position))
@@ -198,8 +203,13 @@ class Topic(Feed):
         self.published(passed.position, record)
         self._hub.patterns.deliver(self.name, passed.position, record)
 
-    def _gap(self, gap: Gap) -> None:
+    def _tell_gap(self, gap: Gap) -> None:
+        self._telling_gap = True
         self._hub.tell_gap(self, gap)
+        self._telling_gap = False
+
+    def _gap(self, gap: Gap) -> None:
+        self._tell_gap(gap)
         self.position = gap.position
         if self._behind is not None:
             self._behind.gapped(gap)
