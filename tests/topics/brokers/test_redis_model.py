@@ -63,6 +63,8 @@ class Play:
     def __init__(self, server: RedisServer, broker: RedisBroker, topic: str, policy: TopicPolicy) -> None:
         self.server, self.broker, self.topic, self.policy = server, broker, topic, policy
         self.model = Model(policy.history_size)
+        self.forged = False  # what was is in the way of the next message
+        self.doubled: set[str | None] = set()  # epochs with two messages at an offset
         self.meta, self.stream = f"wsmash:{{{topic}}}:meta", f"wsmash:{{{topic}}}:stream"
 
     async def step(self, what: str, first: int, second: int) -> None:
@@ -75,9 +77,8 @@ class Play:
         elif what == "forget":
             self.server.call("DEL", self.meta)
             model.end()
-        elif what == "move" and self.server.call("HSET", self.meta, "lineage", "another"):
-            raise AssertionError("there was no such field")
         elif what == "move":
+            self.server.call("HSET", self.meta, "lineage", "another")
             model.end()
         elif what == "back" and model.offset > 1 and model.epoch is not None:
             self.server.call("HSET", self.meta, "offset", model.offset - 1)
@@ -85,6 +86,8 @@ class Play:
         elif what == "forge" and model.kept and not self.forged:
             self.server.call("XADD", self.stream, f"{model.offset + first}-99999999999999", "d", "forged")
             self.forged = True
+            if first == 0:
+                self.doubled.add(model.epoch)
 
     async def publish(self, data: bytes, key: int | None) -> None:
         model = self.model
@@ -110,12 +113,9 @@ class Play:
         model.see(Position(history.epoch, history.top))
         assert (history.epoch, history.top) == (model.epoch, model.offset)
         wanted = [entry for entry in model.kept if entry.offset > after][-limit:]
-        if not self.forged:
+        if history.complete or model.epoch not in self.doubled:
             assert list(history.entries) == wanted
             assert history.complete == (len(wanted) == model.offset - after)
-        assert b"forged" not in [entry.data for entry in history.entries if entry.offset > model.offset]
-
-    forged = False
 
 
 @pytest.fixture(scope="module")

@@ -97,12 +97,13 @@ local function add(record)
     return not redis.pcall('XADD', stream, 'MAXLEN', '=', size, id, 'd', record).err
 end
 
+-- The position of the message, and whether it is new.
 local function publish()
     local result = KEYS[3]
     if result then
         local known_as, at = string.match(redis.call('GET', result) or '', '^(%x+) (%d+)$')
         if at then
-            return { known_as, at }
+            return { known_as, at, 0 }
         end
     end
     local record, channel = ARGV[8], ARGV[9]
@@ -115,32 +116,36 @@ local function publish()
     end
     tidy()
     redis.call('PUBLISH', channel, '1\n' .. epoch .. '\n' .. text(offset) .. '\n' .. record)
-    return { epoch, text(offset) }
+    return { epoch, text(offset), 1 }
 end
 
--- The newest ones, backwards, and whether they are all.
+-- The newest ones, backwards, and whether they are all: each offset once, down to the one that was asked about.
 local function read()
     local after, limit, room = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
-    local found, count, to, more = {}, 0, text(offset), after < offset and limit > 0
+    local found, count, to, sound, more = {}, 0, text(offset), true, after < offset and limit > 0
     while more do
         local batch = redis.call('XREVRANGE', stream, to, text(after + 1), 'COUNT', math.min(32, limit - count))
         more = #batch == 32
         for _, entry in ipairs(batch) do
-            local record = entry[2][2]
+            local at, record = string.match(entry[1], '^%d+'), entry[2][2]
             room = room - #record
             if has_expired(entry[1]) or (count > 0 and room < 0) then
                 more = false
                 break
             end
+            sound = sound and tonumber(at) == offset - count
             count = count + 1
-            found[#found + 1] = string.match(entry[1], '^%d+')
-            found[#found + 1] = record
+            found[2 * count - 1], found[2 * count] = at, record
             to = '(' .. entry[1]
         end
         more = more and count < limit
     end
+    local complete = sound and count == offset - after
+    if complete and #redis.call('XREVRANGE', stream, to, text(after + 1), 'COUNT', 1) > 0 then
+        complete = false -- somebody else has written there
+    end
     tidy()
-    return { epoch, text(offset), count == offset - after and 1 or 0, found }
+    return { epoch, text(offset), complete and 1 or 0, found }
 end
 
 find()

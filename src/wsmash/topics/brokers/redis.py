@@ -120,9 +120,9 @@ class RedisBroker:
             if error.did_nothing:
                 raise BrokerUnavailable(f"Redis has refused a message: {error!s:.300}") from error
             raise OutcomeUnknown(f"Redis failed at a message: {error!s:.300}", key) from error
-        epoch, offset = cast(list[bytes], reply)
+        epoch, offset, is_new = cast(tuple[bytes, bytes, int], reply)
         position = Position(epoch.decode(), int(offset))
-        if key is None:  # else it may be of an epoch that is over
+        if is_new:  # else it may be of an epoch that is over
             self._note(names, position)
         return position
 
