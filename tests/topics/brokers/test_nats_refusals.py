@@ -16,7 +16,7 @@ from fixtures.nats_node import KEPT, PLAIN, node, run
 from fixtures.receiver import Seen
 from wsmash.errors import BrokerError, BrokerUnavailable, OutcomeUnknown
 from wsmash.topics.brokers.nats import NatsBroker
-from wsmash.topics.brokers.nats_connection import Message
+from wsmash.topics.brokers.nats_client import Message
 from wsmash.topics.position import new_epoch
 
 Start = Callable[..., NatsServer]
@@ -183,7 +183,7 @@ def test_a_server_that_does_not_speak_tls(start_nats: Start) -> None:
 
 def test_a_server_that_is_too_old(nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says which one will do."""
-    monkeypatch.setattr("wsmash.topics.brokers.nats_connection.OLDEST", (99, 0))
+    monkeypatch.setattr("wsmash.topics.brokers.nats_client.OLDEST", (99, 0))
 
     async def scenario() -> None:
         assert "2.15" in await refusal(nats_server.url)

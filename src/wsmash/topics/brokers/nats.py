@@ -14,7 +14,8 @@ from ...errors import BrokerError, BrokerUnavailable, MessageTooBig
 from ..policy import TopicPolicy
 from ..position import Position, is_epoch
 from .base import MAX_READ, TIMEOUT, History, Receiver
-from .nats_connection import Connection, Message, Subscription
+from .nats_client import Message, Subscription
+from .nats_connection import Connection
 from .nats_history import read_history
 from .nats_publisher import Publisher
 from .nats_stream import Stream

@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from ...errors import BrokerError, BrokerUnavailable
 from .base import TIMEOUT
-from .nats_connection import Connection, Message, is_refused, shown
+from .nats_client import Message, shown
+from .nats_connection import Connection, is_refused
 
 API: Final = "$JS.API"
 

@@ -9,31 +9,18 @@ makes another (case 108). That nobody answers is found by pings (case 110).
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, cast
 
-import nats.aio.client
-import nats.errors
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
-
-from ...errors import BrokerError, BrokerUnavailable, InvalidMessage
+from ...errors import BrokerError, BrokerUnavailable
 from .base import TIMEOUT
+from .nats_client import Client, ClientError, Message, Sink, Subscription, check_age, explain, shown, version_of
 from .nats_url import Account, Address
-
-__all__ = ["Connection", "Forbidden", "Message", "Subscription", "Unanswered", "is_refused", "shown"]
-
-Message = Msg
-"""A message: its `subject`, `data` and `headers` (or None)."""
 
 PING_INTERVAL: Final = 2.0
 """Seconds between two pings; a server is away when one has no answer in what is left of `TIMEOUT`."""
-
-OLDEST: Final = (2, 10)
-"""The oldest server whose streams say what they are: metadata, and the time of an answer."""
 
 _NO_RESPONDERS: Final = "503"
 _STALL = 0.25  # seconds that an answer may lie unread, after the loop itself has stood still
@@ -48,14 +35,9 @@ class Forbidden(BrokerError):
     """The server does not let this account do that."""
 
 
-def is_refused(answer: Msg) -> bool:
+def is_refused(answer: Message) -> bool:
     """Whether nobody was there to take the request: it was certainly not done."""
     return bool(answer.headers) and not answer.data and cast(Any, answer.headers).get("Status") == _NO_RESPONDERS
-
-
-def shown(text: object) -> str:
-    """What a server said, escaped and cut: it may be anybody's."""
-    return repr(str(text)[:300])
 
 
 class Connection:
@@ -66,7 +48,7 @@ class Connection:
         gone: done when the connection has ended; its result is why.
     """
 
-    def __init__(self, client: _Client) -> None:
+    def __init__(self, client: Client) -> None:
         self._loop = asyncio.get_running_loop()
         self._client = client
         self._pending: dict[str, _Pending] = {}
@@ -89,11 +71,11 @@ class Connection:
             BrokerUnavailable: it is not there.
             BrokerError: it is, and cannot be used: the credentials, TLS, its age.
         """
-        client = _Client(address.secure, garbled)
+        client = Client(address.secure, garbled)
         try:
             async with asyncio.timeout(limit):
                 await client.dial(address, account, limit)
-            _check_age(client.info)
+            check_age(client.info)
             connection = cls(client)
             client.errors = connection._erred
             client.watch(connection._ended)
@@ -103,7 +85,7 @@ class Connection:
             client.abort()
             if not isinstance(error, Exception):
                 raise
-            raise _explained(error, address) from error
+            raise explain(error, address) from error
         return connection
 
     @property
@@ -124,7 +106,7 @@ class Connection:
     @property
     def version(self) -> tuple[int, ...]:
         """The server's: major and minor number."""
-        return _version(self.server)
+        return version_of(self.server)
 
     # -- to send
 
@@ -136,19 +118,19 @@ class Connection:
         """
         try:
             await self._client.publish(subject, data, reply, headers)
-        except nats.errors.Error as error:
+        except ClientError as error:
             raise BrokerUnavailable(f"the connection to NATS has ended: {error}") from error
 
-    async def send(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> asyncio.Future[Msg]:
+    async def send(self, subject: str, data: bytes, headers: dict[str, str] | None = None) -> asyncio.Future[Message]:
         """Send a request; its answer is yet to come, or `Unanswered`.
 
         Raises:
             BrokerUnavailable: the connection has ended, and the request was not sent.
         """
         pending = await self._request(subject, data, headers, _Pending(subject, self._loop.create_future()))
-        return cast("asyncio.Future[Msg]", pending)
+        return cast("asyncio.Future[Message]", pending)
 
-    async def ask(self, subject: str, data: bytes = b"", headers: dict[str, str] | None = None) -> Msg:
+    async def ask(self, subject: str, data: bytes = b"", headers: dict[str, str] | None = None) -> Message:
         """The answer to a request.
 
         Raises:
@@ -156,21 +138,21 @@ class Connection:
         """
         return await self.answer(await self.send(subject, data, headers))
 
-    async def answer(self, asked: asyncio.Future[Msg]) -> Msg:
+    async def answer(self, asked: asyncio.Future[Message]) -> Message:
         """The answer to what was sent.
 
         Raises:
             BrokerUnavailable: it has none.
         """
-        return cast(Msg, await self._waited(asked))
+        return cast(Message, await self._waited(asked))
 
-    async def ask_many(self, subject: str, data: bytes) -> list[Msg]:
+    async def ask_many(self, subject: str, data: bytes) -> list[Message]:
         """The answers to a request for several: the last one is a status, and without data.
 
         Raises:
             BrokerUnavailable: they are not all there in time.
         """
-        answers: list[Msg] = []
+        answers: list[Message] = []
         pending = _Pending(subject, self._loop.create_future(), answers)
         await self._waited(await self._request(subject, data, None, pending))
         return answers
@@ -195,11 +177,11 @@ class Connection:
 
     # -- to receive
 
-    async def subscribe(self, subject: str, callback: Callable[[Msg], None]) -> Subscription:
+    async def subscribe(self, subject: str, callback: Callable[[Message], None]) -> Subscription:
         """Have a callback for each message of a subject; from when a `ping` has come back."""
         try:
-            return await self._client.subscribe(subject, future=_Sink(callback))
-        except nats.errors.Error as error:
+            return await self._client.subscribe(subject, future=Sink(callback))
+        except ClientError as error:
             raise BrokerUnavailable(f"the connection to NATS has ended: {error}") from error
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -275,7 +257,7 @@ class Connection:
         except Unanswered as error:
             raise BrokerUnavailable(str(error)) from None
 
-    def _answered(self, message: Msg) -> None:
+    def _answered(self, message: Message) -> None:
         token = message.subject[len(self._inbox) + 1 :]
         pending = self._pending.get(token)
         if pending is not None and pending.take(message):
@@ -319,12 +301,12 @@ class _Pending:
 
     __slots__ = ("answers", "future", "subject")
 
-    def __init__(self, subject: str, future: asyncio.Future[Any], answers: list[Msg] | None = None) -> None:
+    def __init__(self, subject: str, future: asyncio.Future[Any], answers: list[Message] | None = None) -> None:
         self.subject = subject
         self.future = future
         self.answers = answers
 
-    def take(self, message: Msg) -> bool:
+    def take(self, message: Message) -> bool:
         """Take an answer; whether it was the last one."""
         if self.answers is not None:
             self.answers.append(message)
@@ -340,138 +322,6 @@ class _Pending:
             self.future.exception()  # whoever asked may have been cancelled
 
 
-class _Sink(asyncio.Future[Msg]):
-    """A future that is never done: nats-py gives each message of a subscription to it where it reads them.
-
-    So there is no queue and no task for each subscription, all are called in the
-    order of arrival, and a node that is slow is so to the server, which says so by
-    ending the connection (case 111): no message is dropped in silence.
-    """
-
-    def __init__(self, callback: Callable[[Msg], None]) -> None:
-        super().__init__()
-        self._callback = callback
-
-    def set_result(self, result: Msg) -> None:
-        try:
-            self._callback(result)
-        except Exception as error:  # it would end nats-py's reading
-            self.get_loop().call_exception_handler({"message": "a message from NATS", "exception": error})
-
-
-class _Client(nats.aio.client.Client):
-    """nats-py's client, for one connection: what it does not say by itself, this file asks of it here."""
-
-    def __init__(self, secure: bool, garbled: Callable[[], None]) -> None:
-        super().__init__()
-        self._secure = secure
-        self._garbled = garbled
-        self._ended: Callable[[], None] | None = None
-        self.errors: Callable[[Exception], Any] | None = None
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """The server's INFO."""
-        return self._server_info
-
-    async def dial(self, address: Address, account: Account, limit: float) -> None:
-        await self.connect(
-            f"nats://{address.host}:{address.port}",
-            allow_reconnect=False,
-            max_reconnect_attempts=1,
-            connect_timeout=cast(int, limit),
-            error_cb=self._on_error,
-            # Nothing is kept for a later connection, and sending never waits.
-            pending_size=0,
-            flusher_queue_size=0,
-            ping_interval=3600,
-            name="wsmash",
-            user=account.user,
-            password=account.password,
-            token=account.token,
-            tls=cast(ssl.SSLContext, account.tls),
-            tls_hostname=cast(str, address.host if self._secure else None),
-            user_credentials=account.credentials,
-        )
-
-    async def _on_error(self, error: Exception) -> None:
-        if self.errors is None:
-            raise error  # while it connects, which nats-py would try again
-        await self.errors(error)
-
-    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        # By itself it speaks TLS where the server wants it, and plainly where somebody has cut that out.
-        if initial_connection and self._secure and not info.get("tls_required"):
-            if not info.get("tls_available"):
-                raise nats.errors.SecureConnWantedError
-            info["tls_required"] = True
-        await super()._process_info(info, initial_connection)
-
-    async def _process_msg(self, *args: Any) -> None:
-        try:
-            await super()._process_msg(*args)
-        except Exception:  # a subject or headers that are no text, at which it would stop to read (case 107)
-            self._garbled()
-
-    def watch(self, ended: Callable[[], None]) -> None:
-        """Have a call when nothing more is read, whatever the reason."""
-        self._ended = ended
-        if self._reading_task is not None:
-            self._reading_task.add_done_callback(self._on_end)
-
-    def _on_end(self, _: asyncio.Task[None]) -> None:
-        if self._ended is not None:
-            self._ended()
-
-    def abort(self) -> None:
-        """Drop the socket, with what is yet to be sent: closing it would wait for a server that does not read."""
-        self._pending.clear()
-        self._pending_data_size = 0
-        writer = getattr(self._transport, "_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
-        for task in (self._reading_task, self._flusher_task, self._ping_interval_task):
-            if task is not None:
-                task.cancel()
-        self._status = nats.aio.client.Client.CLOSED
-
-    async def wait_closed(self) -> None:
-        """Wait for its tasks, and for its socket."""
-        tasks = [t for t in (self._reading_task, self._flusher_task, self._ping_interval_task) if t is not None]
-        await asyncio.wait(tasks, timeout=1) if tasks else None
-
-
-def _version(server: dict[str, Any]) -> tuple[int, ...]:
-    parts = str(server.get("version", "")).split(".")[:2]
-    return tuple(int(part) if part.isdigit() else 0 for part in parts)
-
-
-def _check_age(server: dict[str, Any]) -> None:
-    if _version(server) < OLDEST:
-        raise BrokerError(f"NATS is {shown(server.get('version'))}: topics need 2.10 or later")
-    if not server.get("headers"):
-        raise BrokerError("NATS has headers turned off (no_header_support): topics need them")
-
-
 async def _quietly(coroutine: Any) -> None:
-    with suppress(nats.errors.Error):
+    with suppress(ClientError):
         await coroutine
-
-
-def _explained(error: Exception, address: Address) -> Exception:
-    """What a user is told; never with credentials."""
-    at = f"NATS at {address.host}:{address.port}"
-    text = str(error)
-    if isinstance(error, BrokerError):
-        return error
-    if isinstance(error, nats.errors.AuthorizationError) or "authorization" in text.lower():
-        return BrokerError(f"{at} refuses the credentials of its URL: {shown(text)}")
-    if isinstance(error, nats.errors.SecureConnWantedError):
-        return BrokerError(f"{at} does not speak TLS, which tls:// asks for")
-    if isinstance(error, ssl.SSLError):
-        return BrokerError(f"{at} was not trusted: {shown(text)}")
-    if isinstance(error, TimeoutError):
-        return BrokerUnavailable(f"{at} has not answered in time")
-    if isinstance(error, (ImportError, InvalidMessage, FileNotFoundError)):
-        return BrokerError(f"{at}: {text}")
-    return BrokerUnavailable(f"{at} is not there: {text or type(error).__name__}")

@@ -20,7 +20,8 @@ from ...errors import BrokerError, BrokerUnavailable, MessageTooBig, OutcomeUnkn
 from ..position import Position
 from .base import TIMEOUT
 from .nats_api import parse_answer
-from .nats_connection import Connection, Forbidden, Message, is_refused, shown
+from .nats_client import Message, shown
+from .nats_connection import Connection, Forbidden, is_refused
 from .nats_stream import Stream
 
 WINDOW: Final = 1024
