@@ -45,8 +45,9 @@ def where(position: Position | None) -> str:
 class Reader:
     """One who follows the topic by what it is sent, as a client would, and remembers where it was."""
 
-    def __init__(self, node: Node, published: dict[str, list[int]]) -> None:
+    def __init__(self, node: Node, published: dict[str, list[int]], name: str = "news") -> None:
         self.client = node.client()
+        self.name = name
         self.position: Position | None = None
         self.subscribed = False
         self._published = published
@@ -57,11 +58,13 @@ class Reader:
         """Subscribe, after the first time from where it was; or end that, and keep the position."""
         self.read()
         if self.subscribed:
-            self.client.connection.unsubscribe("news")
+            self.client.connection.unsubscribe(self.name)
             self.read()
         else:
+            if self.name != "news":
+                self.position = None  # a pattern has none: it may begin anywhere
             self._began, self._since = False, self.position
-            self.client.connection.subscribe("news", since=self.position)
+            self.client.connection.subscribe(self.name, since=self.position)
         self.subscribed = not self.subscribed
 
     def read(self) -> None:
@@ -83,6 +86,9 @@ class Reader:
 
     def _message(self, position: Position) -> None:
         assert self._began, "a message before the reply"
+        if self.position is None and self.name != "news":
+            self.position = position
+            return
         assert self.position is not None and self.position.epoch == position.epoch, "another epoch without a gap"
         due = [each for each in self._published[position.epoch] if each > self.position.offset]
         assert due[:1] == [position.offset], f"{position.offset} came after {self.position}, and {due[:3]} were due"
@@ -99,7 +105,7 @@ class Reader:
 def test_whatever_happens_each_message_comes_once_or_as_a_gap(
     actions: list[tuple[str, int]], step: int, size: int
 ) -> None:
-    """Also to who comes back, reads slowly, or is there when the broker goes away, restarts empty and loses pushes."""
+    """Also to who comes back, reads slowly, has a pattern, or sees the broker restart empty and lose pushes."""
 
     @virtual
     async def scenario() -> None:
@@ -108,7 +114,7 @@ def test_whatever_happens_each_message_comes_once_or_as_a_gap(
         async with Node(broker, dialect=Traced(), slow_consumer="drop", max_write_buffer=100 * KIB) as node:
             node.topic("news", history_size=size)
             published: dict[str, list[int]] = {}
-            readers = [Reader(node, published) for _ in range(3)]
+            readers = [Reader(node, published, name) for name in ("news", "news", "*")]
             for reader in readers:
                 reader.come_or_go()
             await elapse(0.1)
