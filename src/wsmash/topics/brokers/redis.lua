@@ -121,6 +121,9 @@ end
 
 -- The newest ones, backwards, and whether they are all: each offset once, down to the one that was asked about.
 local function read()
+    if type(redis.pcall('XLEN', stream)) == 'table' then -- an error: somebody has made something else of it
+        renew()
+    end
     local after, limit, room = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
     local found, count, to, sound, more = {}, 0, text(offset), true, after < offset and limit > 0
     while more do
