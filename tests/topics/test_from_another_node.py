@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fixtures.clock import idle, virtual
+from fixtures.clock import elapse, idle, virtual
 from fixtures.nodes import Node, text
 from fixtures.scripted_broker import ScriptedBroker
 from wsmash.topics.brokers.base import MAX_READ
@@ -38,6 +38,37 @@ async def test_who_comes_from_a_node_that_was_told_sooner(count: int) -> None:
                 [f"subscribed news {count - 1}", f"gap news {count} trimmed", f"news {count + 1} next"],
                 [f"subscribed news {count} not trimmed", f"news {count + 1} next"],
             )
+
+
+@pytest.mark.case(111, 125)
+@virtual
+async def test_a_gap_of_this_node_is_none_of_who_has_more() -> None:
+    """Who comes while this node reads too little of the history has lost nothing of what it tells the others of."""
+    broker = ScriptedBroker()
+    async with Node(broker) as node:
+        node.topic("news", history_size=3)
+        other = node.client()
+        await other.connection.subscribe("news")
+        broker.losing = True
+        for _ in range(5):
+            broker.add("news", text("lost"), 3)
+        broker.losing, broker.slowness = False, 1
+        broker.add("news", text("seen"), 3)  # and what there is before it is to be read
+        await elapse(0.5)
+        broker.losing = True
+        since = [broker.add("news", text("lost too"), 3) for _ in range(4)][-1]
+        client = node.client()
+        subscribing = client.connection.subscribe("news", since=since)
+        await elapse(0.7)
+        assert other.got == ["subscribed news 0", "gap news 6 trimmed"]
+        await elapse(5)
+        found = await subscribing
+        assert (found.recovered, found.position) == (True, since)
+        broker.losing = False
+        broker.add("news", text("next"), 3)
+        await idle()
+        assert client.got == ["subscribed news 10", "news 11 next"]
+        assert other.got == ["gap news 10 trimmed", "news 11 next"]
 
 
 @virtual

@@ -182,10 +182,12 @@ class CatchingUp:
                 self._put(straggler, encode(self._topic.dialect_of(straggler.connection)))
 
     def gapped(self, gap: Gap) -> None:
-        """The topic has a gap, and who is behind it has it too."""
+        """The topic has a gap, and who is behind it has it too; not who had more from another node."""
         self._reading.clear()
         for straggler in tuple(self._behind.values()):
-            self._lose(straggler, gap.reason)
+            at = straggler.at
+            if at is None or at.epoch != gap.position.epoch or at < gap.position:
+                self._lose(straggler, gap.reason)
             self._go_on(straggler)
 
     # -- reads

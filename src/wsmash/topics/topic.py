@@ -250,7 +250,7 @@ class Topic(Feed):
             if self._stale < MAX_STALE:
                 self.read_failed()
                 return
-        self.reading, self._stale = False, 0
+        self._stale = 0
         if self.follower is None:
             self.position = Position(history.epoch, history.top)
         else:
@@ -261,6 +261,7 @@ class Topic(Feed):
             self._behind.read(history, after)
             if not self._behind:
                 self._behind = None
+        self.reading = False  # what was found out on the way is looked for by another read, which begins here
         self.need_read()
 
     def read_failed(self) -> None:
