@@ -10,6 +10,7 @@ from fixtures.clock import elapse, idle, virtual
 from fixtures.nodes import Client, Node, text
 from fixtures.scripted_broker import ScriptedBroker
 from wsmash.errors import ConnectionClosed, InvalidState
+from wsmash.topics import catching_up as subject
 from wsmash.topics.brokers.base import MAX_READ
 from wsmash.topics.catching_up import MAX_KEPT, MAX_RECENT
 from wsmash.topics.position import Position, new_epoch
@@ -348,6 +349,40 @@ async def test_what_waits_for_one_who_is_behind_is_bounded() -> None:
         client.channel.drain()
         await idle()
         assert numbers(client)[-1] == 91 and not topic._behind
+
+
+@pytest.mark.case(122)
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_waits_for_all_who_are_behind_is_bounded(shared: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above that each has one message at a time; all get everything, and nothing is counted once they have."""
+    monkeypatch.setattr(subject, "MAX_BEHIND", 500 * KIB)
+
+    @virtual
+    async def scenario() -> None:
+        broker = ScriptedBroker() if shared else "memory"
+        async with Node(broker, max_write_buffer=10_000 * KIB, max_topics_per_connection=None) as node:
+            node.topic(">")
+            client, leaver = node.client(), node.client()
+            for each in (client, leaver):
+                each.channel.stuck = True
+            for number in range(20):
+                topic = f"t{number}"
+                since = await node.hub.publish(topic, "0")
+                for _ in range(9):
+                    await node.hub.publish(topic, "x" * 20 * KIB)
+                for each in (client, leaver):
+                    await each.connection.subscribe(topic, since=since)
+            assert 500 * KIB < node.hub.kept.size < 1500 * KIB  # all they lack is 7 MiB
+            leaver.connection.close()
+            await idle()
+            for _ in range(100):
+                client.channel.drain()
+                await idle()
+            got = [each.split()[0] for each in client.got if not each.startswith("subscribed")]
+            assert sorted(got) == sorted(f"t{number}" for number in range(20) for _ in range(9))
+            assert node.hub.kept.size == 0
+
+    scenario()
 
 
 @virtual

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 MAX_KEPT: Final = 256 * 1024
 """Bytes of messages that wait for one subscriber who is behind, if no single one is longer: the rest is read again."""
 
+MAX_BEHIND: Final = 64 * 1024 * 1024
+"""Bytes that wait so for all subscribers of a server: above it each has one message at a time."""
+
 MAX_RECENT: Final = 1000
 """Messages remembered that pass during a read; those beyond are read again."""
 
@@ -58,6 +61,19 @@ class Item:
         return found
 
 
+class Kept:
+    """What waits for all subscribers of a server who are behind.
+
+    Attributes:
+        size: its bytes.
+    """
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
 class Straggler:
     """One subscriber who is behind.
 
@@ -69,13 +85,15 @@ class Straggler:
         outcome: of the subscription.
     """
 
-    __slots__ = ("at", "begun", "connection", "gap", "items", "outcome", "reach", "waits")
+    __slots__ = ("_kept", "at", "begun", "connection", "gap", "items", "outcome", "reach", "size", "waits")
 
-    def __init__(self, connection: Subscriber, at: Position | None) -> None:
+    def __init__(self, connection: Subscriber, at: Position | None, kept: Kept) -> None:
+        self._kept = kept
         self.connection = connection
         self.at = self.reach = at
         self.gap: Gap | None = None
         self.items: deque[Item] = deque()
+        self.size = 0  # of the items
         self.begun: Begun | None = None
         self.outcome: asyncio.Future[Subscribed] | None = None
         self.waits = False  # for room in its write buffer
@@ -84,6 +102,24 @@ class Straggler:
     def idle(self) -> bool:
         """Whether there is nothing that it is to be sent."""
         return not (self.waits or self.items or self.gap is not None)
+
+    def keep(self, item: Item) -> None:
+        """Have one more message wait."""
+        self.items.append(item)
+        self._count(len(item.record.payload) + OVERHEAD)
+
+    def sent(self) -> None:
+        """The first one has been sent."""
+        self._count(-len(self.items.popleft().record.payload) - OVERHEAD)
+
+    def clear(self) -> None:
+        """None waits any more."""
+        self.items.clear()
+        self._count(-self.size)
+
+    def _count(self, size: int) -> None:
+        self.size += size
+        self._kept.size += size
 
     def begin(self, found: Subscribed) -> None:
         """The subscription begins, if it has not."""
@@ -115,7 +151,7 @@ class CatchingUp:
 
     def subscribe(self, connection: Subscriber, since: Position | None, begun: Begun | None) -> Action[Subscribed]:
         """A new subscriber, who has everything up to a position; None begins where the topic is."""
-        straggler = self._behind[connection] = Straggler(connection, since)
+        straggler = self._behind[connection] = Straggler(connection, since, self._topic.kept)
         straggler.begun = begun
         loop = connection._owner.environment.loop
         straggler.outcome = outcome = loop.create_future()
@@ -130,15 +166,17 @@ class CatchingUp:
             at: up to where it has everything.
             item: on a topic without a history, the newest message, which is all that it gets.
         """
-        straggler = self._behind[connection] = Straggler(connection, at)
+        straggler = self._behind[connection] = Straggler(connection, at, self._topic.kept)
         if item is not None:
-            straggler.items.append(item)
+            straggler.keep(item)
             straggler.reach = item.position
         self._wait(straggler)
 
     def discard(self, connection: Subscriber) -> None:
         """It is subscribed no more."""
         straggler = self._behind.pop(connection, None)
+        if straggler is not None:
+            straggler.clear()
         if straggler is not None and straggler.outcome is not None and not straggler.outcome.done():
             gone = connection._closed_error() if not connection.is_open() else InvalidState("it was unsubscribed")
             straggler.outcome.set_exception(gone)
@@ -172,7 +210,8 @@ class CatchingUp:
             for straggler in self._behind.values():
                 if straggler.reach != position:  # which it was just kept back with
                     straggler.connection._owner.counters.conflated += len(straggler.items)
-                    straggler.items = deque((item,))
+                    straggler.clear()
+                    straggler.keep(item)
                     straggler.reach = position
 
     def here(self, encode: Callable[[Dialect], Encoded | None]) -> None:
@@ -254,15 +293,14 @@ class CatchingUp:
 
     def _take(self, straggler: Straggler, found: list[Item], reach: Position) -> None:
         """Give it what it lacks, or the first of it where that is much."""
-        size = 0
         straggler.reach = reach
         for item in found:
             if straggler.at is not None and item.position > straggler.at:
-                if straggler.items and size + len(item.record.payload) > MAX_KEPT:
+                full = straggler.size + len(item.record.payload) > MAX_KEPT or self._topic.kept.size > MAX_BEHIND
+                if straggler.items and full:
                     straggler.reach = straggler.items[-1].position
                     return
-                size += len(item.record.payload) + OVERHEAD
-                straggler.items.append(item)
+                straggler.keep(item)
 
     # -- each of them
 
@@ -271,7 +309,7 @@ class CatchingUp:
         here = self._topic.position
         if here is None:
             return
-        straggler.items.clear()
+        straggler.clear()
         straggler.reach = here
         told = here
         if straggler.at is not None and straggler.at.epoch == here.epoch and not self._topic.policy.has_history:
@@ -320,7 +358,7 @@ class CatchingUp:
         if not self._put(straggler, item.encoded(dialect, name)):
             return False
         straggler.at = item.position
-        straggler.items.popleft()
+        straggler.sent()
         return True
 
     def _put(self, straggler: Straggler, encoded: Encoded | None) -> bool:

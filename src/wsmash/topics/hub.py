@@ -17,6 +17,7 @@ from ..runtime.reports import Reports
 from .access import Access
 from .brokers.choice import make_broker
 from .brokers.memory import MemoryBroker
+from .catching_up import Kept
 from .dialect import PLAIN, Dialect, Encoded
 from .feed import Feed
 from .follower import Gap
@@ -46,6 +47,7 @@ class Hub(Publisher):
 
     Attributes:
         access: what clients may do by themselves.
+        kept: what waits for subscribers who are behind.
         away: whether the broker is.
         degraded: why it is, or was: None once all that was missed has been sent, or told as a gap.
         presence: keeps account of who is on a topic, where anybody does.
@@ -65,6 +67,7 @@ class Hub(Publisher):
         super().__init__(environment, options, policies, Patterns(self))
         self.counters = counters
         self.access = Access(options, counters, environment.wheel.clock)
+        self.kept = Kept()
         self.away = False
         self.degraded: Exception | None = None
         self.presence: Presence | None = None

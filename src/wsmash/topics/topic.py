@@ -9,7 +9,7 @@ from ..errors import InvalidMessage
 from ..runtime.actions import Action, Settled
 from ..runtime.outbox import refused_broadcast
 from .brokers.base import History
-from .catching_up import CatchingUp, Item
+from .catching_up import CatchingUp, Item, Kept
 from .dialect import Dialect, Encoded
 from .feed import Feed
 from .follower import Follower, Gap, Passed, Step
@@ -213,6 +213,11 @@ class Topic(Feed):
         self.position = gap.position
         if self._behind is not None:
             self._behind.gapped(gap)
+
+    @property
+    def kept(self) -> Kept:
+        """What waits for all who are behind, on all topics."""
+        return self._hub.kept
 
     def count_gap(self) -> None:
         """A single subscriber was told of a gap."""
