@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -176,5 +177,28 @@ def test_a_message_above_max_payload(start_nats: Callable[..., NatsServer]) -> N
                     await broker.publish("a", policy, bytes(65536), None)
                 await broker.publish("a", policy, bytes(62000), None)
             assert seen.told == []
+
+    run(scenario())
+
+
+def test_a_ping_that_nobody_waits_for_fails_in_silence(nats_server: NatsServer) -> None:
+    """The connection had ended, and whoever asked was cancelled: there is nobody to tell."""
+
+    async def scenario() -> None:
+        reported: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+        async with node(nats_server.url) as (broker, _):
+            connection = broker._connection
+            assert connection is not None
+            connection.fail(ConnectionAbortedError("cut off"))
+            await asyncio.sleep(0.05)
+            asking = asyncio.ensure_future(connection.ping())
+            await asyncio.sleep(0)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            await asyncio.sleep(0.01)
+            gc.collect()
+            assert reported == []
 
     run(scenario())

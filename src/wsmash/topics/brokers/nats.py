@@ -89,8 +89,10 @@ class NatsBroker:
     async def stop(self) -> None:
         """As `Broker.stop`."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            while not self._task.done():
+                # Again: on Python 3.11 `asyncio.wait_for`, in nats-py, may return in place of being cancelled.
+                self._task.cancel()
+                await asyncio.wait([self._task], timeout=0.1)
             self._task = None
         for publisher in self._publishers.values():
             publisher.stop()

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, Final, cast
 
 from ...errors import BrokerError, BrokerUnavailable
+from ...runtime.actions import retrieve
 from .base import TIMEOUT
 from .nats_client import Client, ClientError, Message, Sink, Subscription, check_age, explain, shown, version_of
 from .nats_url import Account, Address
@@ -166,6 +167,7 @@ class Connection:
         started = self._loop.time()
         # nats-py stops to read when a PONG finds nobody: who asked is cancelled with the connection only.
         asking = self._spawn(self._client.rtt(timeout=3600))
+        asking.add_done_callback(retrieve)  # also where whoever asks is cancelled
         read = self._client.stats["in_bytes"]
         for wait in (limit, _STALL):
             await asyncio.wait({asking}, timeout=wait)
