@@ -9,6 +9,7 @@ from typing import Any
 
 from chaos.following import Following, PlainFollowing
 from chaos.records import (
+    BEGUN,
     LAST,
     Degraded,
     Ended,
@@ -111,6 +112,8 @@ class Subscriber:
         if line.epoch is not None and line.offset is not None:
             self._count(line.topic, self._following(line.topic).gap(line.epoch, line.offset))
             return
+        if line.reason == BEGUN:
+            self._topics.clear()
         for following in self._topics.values():  # a pattern's: of what it lacks, nobody knows where it begins
             following.forget()
 

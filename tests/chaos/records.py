@@ -107,7 +107,10 @@ class Seen(Record, tag="seen", frozen=True):
 
 
 class Gap(Record, tag="gap", frozen=True):
-    """A callback was told that messages up to here may be missing. `topic` is the pattern, where it was one's."""
+    """A callback was told that messages up to here may be missing.
+
+    Of a pattern as a whole it has no position; with the reason `BEGUN` it is the program that tells of it.
+    """
 
     who: str
     topic: str
@@ -156,6 +159,9 @@ Line = (
 
 Logs = Mapping[str, Iterable[Line]]
 """By the name of a file, in the order of their runs; each may be read again."""
+
+BEGUN = "begun"
+"""A pattern's subscription is a new one, which knows nothing of what a former run of its program was given."""
 
 LAST = "last:"
 """What the name of the message begins with that ends a topic: who has it, has come to the end."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import wsmash
 from chaos.publishing import name_of
 from chaos.records import (
+    BEGUN,
     Degraded,
     Ended,
     Gap,
@@ -92,7 +93,7 @@ class Witness:
     def _subscribed(self, event: wsmash.TopicSubscribed) -> None:
         if is_pattern(event.topic):
             if not self._begun:  # this run of the program, which knows nothing of the one before
-                self._log.write(Gap(now(), self._who, event.topic, None, None, "begun"))
+                self._log.write(Gap(now(), self._who, event.topic, None, None, BEGUN))
             self._begun = True
         elif event.position is not None:
             self._log.write(Subscribed(now(), self._who, event.topic, *event.position, bool(event.recovered)))

@@ -8,6 +8,7 @@ import pytest
 
 from chaos.checker import Report, check
 from chaos.records import (
+    BEGUN,
     Absent,
     Attempt,
     Began,
@@ -233,6 +234,13 @@ def test_a_gap_of_a_pattern() -> None:
     run = [opened(), *seen(1), Gap(60, "s", ">", None, None, "restored"), *seen(3), seen_last(4)]
     assert not judge(published(1, 2, 3) + last(4), run).violations
     assert judge(published(1, 2, 3) + last(4), [*run[:3], *seen(1), seen_last(4)]).violations["duplicate"] == 1
+
+
+def test_a_pattern_of_a_new_program() -> None:
+    """It begins where its node is, which may be behind what the program before it was given by another."""
+    begun: list[Line] = [Gap(60, "s", ">", None, None, BEGUN)]
+    runs = [opened(), *begun, *seen(1, 2)], [opened(), *begun, *seen(1, 2), seen_last(3)]
+    assert not judge([*published(1, 2), *last(3)], *runs).violations
 
 
 def test_against_time() -> None:
