@@ -30,7 +30,7 @@ def cluster(tmp_path: Path) -> Iterator[NatsCluster]:
         found.kill()
 
 
-async def publish_surely(broker: NatsBroker, data: bytes, limit: float = 30) -> Position:
+async def publish_surely(broker: NatsBroker, data: bytes, limit: float = 60) -> Position:
     """Publish with a key until it is known where."""
     async with asyncio.timeout(limit):
         while True:
@@ -40,7 +40,7 @@ async def publish_surely(broker: NatsBroker, data: bytes, limit: float = 30) -> 
                 await asyncio.sleep(0.05)
 
 
-async def read_all(broker: NatsBroker, after: int, limit: float = 30) -> list[tuple[int, bytes]]:
+async def read_all(broker: NatsBroker, after: int, limit: float = 60) -> list[tuple[int, bytes]]:
     """All that is in the topic, once it can be read."""
     async with asyncio.timeout(limit):
         while True:
@@ -54,6 +54,7 @@ async def read_all(broker: NatsBroker, after: int, limit: float = 30) -> list[tu
 
 
 @pytest.mark.case(112)
+@pytest.mark.timeout(240)
 def test_the_loss_of_a_streams_leader(cluster: NatsCluster) -> None:
     """Nothing that was acknowledged is lost, a retry adds nothing, and all nodes go on in the same epoch."""
 
@@ -95,6 +96,7 @@ def test_the_loss_of_a_streams_leader(cluster: NatsCluster) -> None:
     run(scenario())
 
 
+@pytest.mark.timeout(240)
 def test_the_loss_of_most_servers(cluster: NatsCluster) -> None:
     """One server of three stores nothing: publishing fails in time, and goes on when another is back."""
 
@@ -115,6 +117,7 @@ def test_the_loss_of_most_servers(cluster: NatsCluster) -> None:
     run(scenario())
 
 
+@pytest.mark.timeout(240)
 def test_the_end_of_all_servers(cluster: NatsCluster) -> None:
     """What was acknowledged is there when two are back, also for who was told of the third alone; it was one outage."""
 
@@ -125,7 +128,7 @@ def test_the_end_of_all_servers(cluster: NatsCluster) -> None:
             await seen.until(lambda: seen.told == ["lost"])
             for server in cluster.servers[1:]:
                 server.start()
-            await seen.until(lambda: seen.told == ["lost", "restored"], 30)
+            await seen.until(lambda: seen.told == ["lost", "restored"], 60)
             entries = await read_all(broker, positions[0].offset)
             assert entries == [(position.offset, b"%d" % i) for i, position in enumerate(positions)][1:]
             assert seen.told == ["lost", "restored"]
