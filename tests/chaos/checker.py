@@ -179,7 +179,7 @@ class Check:
             case Subscribed():
                 report.subscriptions += 1
                 report.recovered += line.recovered
-            case Gap():
+            case Gap() if line.reason != BEGUN:
                 report.gaps[line.reason] += 1
             case Fault():
                 report.faults[line.kind] += 1
