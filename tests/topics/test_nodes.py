@@ -15,7 +15,7 @@ from wsmash import Member, PresenceEvent
 from wsmash.server import WebSocketServer
 from wsmash.session.envelopes import PROTOCOL
 from wsmash.topics import presence
-from wsmash.topics.casts import Change, Changes, encode_cast
+from wsmash.topics.casts import Bye, Change, Changes, decode_cast, encode_cast
 
 OTHER = b"o" * 16
 
@@ -31,6 +31,12 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nodes that are taken for dead after a third of a second."""
     monkeypatch.setattr(presence, "BEAT_INTERVAL", 0.05)
     monkeypatch.setattr(presence, "DEAD_AFTER", 0.3)
+
+
+def node_of(server: WebSocketServer) -> bytes:
+    """Its identity."""
+    assert server._serving is not None
+    return server._serving.nodes._presence.node
 
 
 @pytest.mark.case(107)
@@ -243,10 +249,11 @@ async def test_a_node_that_stops_says_so() -> None:
         visiting(first, info="two"),
     ):
         await agree([second], ["one", "stays", "two"])
-        sent = len(bus.casts)
+        sent, node = len(bus.casts), node_of(first)
         await first.stop()
         await agree([second], ["stays"])
-        assert len(bus.casts) - sent == 1
+        casts = [decode_cast(data, None) for data in bus.casts[sent:]]
+        assert [cast.body for cast in casts if cast.node == node] == [Bye()]
 
 
 @in_loop
