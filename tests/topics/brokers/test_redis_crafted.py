@@ -11,7 +11,8 @@ import pytest
 from fixtures.brokers import RedisServer
 from fixtures.in_loop import in_loop
 from fixtures.sites import KEPT, Site, fill, texts
-from wsmash.topics.brokers.resp import MAX_BULK
+from wsmash.topics.brokers.redis import MAX_RECORD
+from wsmash.topics.brokers.redis_replies import MAX_REPLY
 
 pytestmark = pytest.mark.case(107)
 
@@ -69,18 +70,40 @@ def test_crafted_pushes(redis_server: RedisServer) -> None:
 
 
 def test_pushes_without_end(start_redis: Callable[..., RedisServer]) -> None:
-    """One that is longer than any of ours is not even held, and the next ones come."""
+    """One that is longer than any of ours may be ends the connection, and the next ones come by a new one."""
     redis_server = start_redis(client_output_buffer_limit="pubsub 0 0 0")  # else Redis itself cuts the subscriber off
 
     @in_loop
     async def scenario() -> None:
         async with Site(redis_server).node() as (broker, seen):
             await broker.follow([("a", KEPT)])
-            redis_server.call("PUBLISH", CHANNEL, bytes(MAX_BULK + 1))
-            redis_server.call("PUBLISH", "wsmash:cast", bytes(MAX_BULK + 1))
+            for channel in (CHANNEL, "wsmash:cast"):
+                seen.told.clear()
+                redis_server.call("PUBLISH", channel, bytes(MAX_REPLY + (1 << 20)))
+                await seen.until(lambda: seen.told == ["lost", "restored"])
+                assert "more than" in str(seen.reasons[-1])
             await broker.publish("a", KEPT, b"sound", None)
             await seen.until(lambda: seen.pushes)
-            assert (seen.data("a"), broker.ignored, seen.casts) == ([b"sound"], 2, [])
+            assert (seen.data("a"), seen.casts) == ([b"sound"], [])
+
+    scenario()
+
+
+def test_a_history_with_a_message_that_is_too_long(redis_server: RedisServer) -> None:
+    """What only somebody else can have written there is not read, and ends no connection; the longest of ours is."""
+
+    @in_loop
+    async def scenario() -> None:
+        async with Site(redis_server).node() as (broker, seen):
+            longest = bytes(MAX_RECORD)
+            first = await broker.publish("a", KEPT, longest, None)
+            history = await broker.read("a", KEPT, 0)
+            assert (texts(history) == [longest], history.complete) == (True, True)
+            redis_server.call("XADD", STREAM, "2-9999999999999", "d", bytes(2 * MAX_REPLY))
+            redis_server.call("HSET", META, "offset", "2")
+            history = await broker.read("a", KEPT, first.offset)
+            assert (history.entries, history.top, history.complete) == ([], 2, False)
+            assert seen.told == []
 
     scenario()
 
@@ -112,6 +135,7 @@ def test_a_push_that_is_far_ahead_changes_no_epoch(redis_server: RedisServer) ->
         ("SET", META, "a string"),
         ("HSET", META, "offset", "garbage"),
         ("HSET", META, "lineage", "garbage"),
+        ("HSET", META, "epoch", "a" * 100),
         ("HDEL", META, "epoch"),
         ("DEL", META),
         ("DEL", STREAM),
@@ -162,11 +186,12 @@ def test_results_of_keys_that_are_forged(redis_server: RedisServer) -> None:
     @in_loop
     async def scenario() -> None:
         async with Site(redis_server).node() as (broker, seen):
-            redis_server.call("SET", "wsmash:{a}:key:k", "garbage")
-            position = await broker.publish("a", KEPT, b"1", "k")
-            assert position.offset == 1
-            assert await broker.publish("a", KEPT, b"2", "k") == position
-            await asyncio.gather(*(broker.publish("a", KEPT, b"", f"{i}") for i in range(10)))
+            for offset, garbage in enumerate(("garbage", "ab " + "7" * 17, "ab" * 1000 + " 7"), 1):
+                redis_server.call("SET", f"wsmash:{{a}}:key:{offset}", garbage)
+                position = await broker.publish("a", KEPT, b"1", f"{offset}")
+                assert position.offset == offset
+                assert await broker.publish("a", KEPT, b"2", f"{offset}") == position
+            await asyncio.gather(*(broker.publish("a", KEPT, b"", f"{i}") for i in range(10, 20)))
             assert seen.told == []
 
     scenario()

@@ -7,7 +7,7 @@
 --       4 and 5 an epoch and an offset that were reached in it, as far as the node knows
 --       6 how many messages are kept, 0 for none; 7 for how many milliseconds
 --   publish: 8 the record; 9 the channel; 10 milliseconds that the key is known
---   read:    8 the offset after which; 9 how many at most; 10 bytes at most, of all but the first
+--   read:    8 the offset after which; 9 how many at most; 10 bytes at most
 --
 -- An ID of the stream is `offset-milliseconds`: the time is only asked whether a message has expired.
 
@@ -45,7 +45,7 @@ local function find()
         return renew()
     end
     epoch, offset, due = state[1], tonumber(state[2]), tonumber(state[4])
-    local gone = not (epoch and offset and due) or state[3] ~= lineage
+    local gone = not (epoch and offset and due) or #epoch ~= #candidate or state[3] ~= lineage
     if gone or (epoch == known_epoch and offset < known_offset) then
         renew()
     end
@@ -102,7 +102,7 @@ local function publish()
     local result = KEYS[3]
     if result then
         local known_as, at = string.match(redis.call('GET', result) or '', '^(%x+) (%d+)$')
-        if at then
+        if at and #known_as == #candidate and #at <= 16 then
             return { known_as, at, 0 }
         end
     end
@@ -132,7 +132,7 @@ local function read()
         for _, entry in ipairs(batch) do
             local at, record = string.match(entry[1], '^%d+'), entry[2][2]
             room = room - #record
-            if has_expired(entry[1]) or (count > 0 and room < 0) then
+            if has_expired(entry[1]) or room < 0 then
                 more = false
                 break
             end

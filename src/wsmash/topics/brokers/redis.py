@@ -21,14 +21,14 @@ from ..position import Position, new_epoch
 from .base import DUPLICATE_WINDOW, MAX_READ, Entry, History, Receiver
 from .redis_address import Address
 from .redis_names import Names, check_namespace, glob_of, names_of, topic_of
+from .redis_replies import Reply, ReplyError
 from .redis_session import SCRIPT, Session
-from .resp import Reply, ReplyError
 
 MAX_RECORD: Final = 16 * 1024 * 1024
 """Bytes of a record at most: Redis cuts off subscribers to whom it has to send 32 MiB, by default."""
 
 MAX_READ_SIZE: Final = 16 * 1024 * 1024
-"""Bytes of a history that are read at most, beside its newest message: who lacks more gets a gap."""
+"""Bytes of a history that are read at most, of which the longest record is not more: who lacks more gets a gap."""
 
 _KNOWN: Final = b"%d" % (DUPLICATE_WINDOW * 1000)
 """Milliseconds that the result of an idempotency key is kept."""
@@ -68,7 +68,7 @@ class RedisBroker:
     Attributes:
         durability: what an acknowledged message survives.
         shared: that other nodes may be there.
-        ignored: how many pushes were none of ours: garbage, too long, or of a version that is not known.
+        ignored: how many pushes were none of ours: garbage, or of a version that is not known.
 
     Raises:
         ValueError: the URL or the namespace is none; the text never holds the password.

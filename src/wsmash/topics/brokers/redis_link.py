@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from ...errors import BrokerUnavailable, OutcomeUnknown
 from .base import TIMEOUT
-from .resp import InvalidReply, Replies, Reply, ReplyError, pack
+from .redis_replies import InvalidReply, Replies, Reply, ReplyError, pack
 
 MAX_PENDING: Final = 32 * 1024 * 1024
 """Bytes of commands without a reply; above it there is no room for another one."""

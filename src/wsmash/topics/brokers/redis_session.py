@@ -21,7 +21,7 @@ from ...errors import BrokerError, BrokerUnavailable, OutcomeUnknown
 from .base import TIMEOUT
 from .redis_address import Address
 from .redis_link import Link
-from .resp import Reply, ReplyError
+from .redis_replies import Reply, ReplyError
 
 logger = logging.getLogger("wsmash")
 
