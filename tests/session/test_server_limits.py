@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
+import wsmash
 from fixtures.frames import frame, text
 from fixtures.in_loop import in_loop, turns, until
 from fixtures.raw import serving
 from fixtures.talker import speaking, talking
 from wsmash import RequestEvent, TopicRequest
 from wsmash.constants import Opcode
+from wsmash.endpoint import ServerConnection
+from wsmash.server import WebSocketServer
 from wsmash.session.requests import MAX_REQUESTS
 from wsmash.session.server import MAX_COMMANDS, Session
 
@@ -25,6 +28,14 @@ pytestmark = pytest.mark.usefixtures("engine")
 def count_sessions() -> int:
     """How many there are."""
     return sum(isinstance(each, Session) for each in gc.get_objects())
+
+
+def fill(server: WebSocketServer, client: ServerConnection) -> None:
+    """Send to a client that reads nothing until not even the smallest message fits."""
+    for size in (1000, 0):
+        dropped = server.counters.dropped
+        while server.counters.dropped == dropped:
+            client.send("x" * size)
 
 
 class TestLimits:
@@ -127,6 +138,47 @@ class TestLimits:
             await until(lambda: server.counters.closed_slow == 1)
             assert server.counters.dropped == 0
 
+    @pytest.mark.case(69)
+    @pytest.mark.parametrize("name", ["room.a", "room.*"])
+    @in_loop
+    async def test_a_subscription_whose_answer_does_not_fit(self, name: str) -> None:
+        """It ends with its connection: nobody is counted, sent to, or told to be present any more."""
+        gate = asyncio.Event()
+
+        async def allow(request: TopicRequest) -> bool:
+            return "slow" not in request.client.state or await gate.wait()
+
+        options: dict[str, Any] = {"slow_consumer": "drop", "max_write_buffer": 65536, "authorize": allow}
+        server = wsmash.create_server(host="127.0.0.1", port=0, protocols="wsmash.v1", **options)
+        server.topic("room.>", presence=True)
+        async with server, talking(server) as honest, talking(server) as slow:
+            await honest.ask("subscribe", topic=name)
+            client: Any = server.get_clients()[1]
+            client.state["slow"] = True
+            await slow.say("subscribe", topic=name)
+            await until(lambda: client._gate.held)
+            fill(server, client)
+            gate.set()
+            await until(lambda: server.counters.closed_slow == 1)
+            await turns()
+            assert server.get_subscriber_count(name) == 1
+            assert len(await server.get_presence("room.a")) == (name == "room.a")
+
+    @pytest.mark.parametrize("ends", [False, True])
+    @in_loop
+    async def test_what_the_server_does_by_itself_and_does_not_fit(self, ends: bool) -> None:
+        """A client is not left without a word of its subscriptions: the connection fails with 1013."""
+        async with speaking(slow_consumer="drop", max_write_buffer=65536) as server, talking(server) as peer:
+            client: Any = server.get_clients()[0]
+            if ends:
+                await peer.ask("subscribe", topic="t")
+            fill(server, client)
+            if ends:
+                client.unsubscribe("t")
+            else:
+                client.subscribe("t")
+            assert not client.is_open() and server.counters.closed_slow == 1
+            assert server.get_subscriber_count("t") == 0
 
     @in_loop
     async def test_what_is_left_of_it(self) -> None:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 from ..constants import CloseCode, Opcode
 from ..errors import InvalidMessage
 from ..runtime.delivery import cancelled
-from ..sansio.states import Life
-from ..transports.base import REFUSED
 from .envelopes import Error, FromServer, encode
 
 if TYPE_CHECKING:
@@ -34,10 +32,8 @@ class Answers:
 
     def tell(self, envelope: FromServer) -> None:
         """Each command is answered, or the connection fails: no policy for slow consumers drops an answer."""
-        connection = self.connection
-        if connection._life is Life.OPEN and connection._put(Opcode.TEXT, encode(envelope)) == REFUSED:
-            connection._owner.counters.closed_slow += 1
-            connection._fail(CloseCode.TRY_AGAIN_LATER, "the peer reads too slowly", None)
+        if self.connection.is_open():
+            self.connection._tell(Opcode.TEXT, encode(envelope))
 
     def refuse(self, id: int, code: str, message: str = "") -> None:
         """A command was not done."""

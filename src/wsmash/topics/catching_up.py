@@ -374,5 +374,5 @@ class CatchingUp:
             self._go_on(straggler)
 
     def _join(self, straggler: Straggler) -> None:
-        del self._behind[straggler.connection]
-        self._topic.add(straggler.connection)
+        if self._behind.pop(straggler.connection, None) is not None:  # being told that it begins may have ended it
+            self._topic.add(straggler.connection)

@@ -44,8 +44,8 @@ class Feed:
     def add(self, connection: Subscriber) -> None:
         """Send to it too, from now on."""
         channel = connection._channel
-        if channel is None:
-            return
+        if channel is None or not connection.is_open():
+            return  # it has failed since it asked: what it has left it is not to come back to
         dialect = self.dialect_of(connection)
         audience = self._audiences.get(dialect)
         if audience is None:

@@ -147,7 +147,7 @@ class Hub(Publisher):
     ) -> None:
         if begun is not None:
             begun(found)
-        if self.presence is not None:
+        if self.presence is not None and connection.is_open():  # the answer may have been too much for it
             self.presence.joined(topic, connection, info)
 
     def _again(
@@ -351,4 +351,4 @@ class Hub(Publisher):
         for connection in tuple(self._told):
             encoded = encode(self.dialect_of(connection))
             if encoded is not None:
-                connection._put(*encoded)
+                connection._tell(*encoded)

@@ -6,8 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..constants import CloseCode
 from ..runtime.actions import DONE, Action
 from ..runtime.connection import WebSocketConnection
+from ..sansio.states import Life
+from ..transports.base import REFUSED
 from .position import Position
 
 if TYPE_CHECKING:
@@ -79,7 +82,7 @@ class Subscriber(WebSocketConnection):
     def _tell_subscribed(self, topic: str, found: Subscribed) -> None:
         encoded = self._hub.dialect_of(self).subscribed(topic, found)
         if encoded is not None:
-            self._put(*encoded)
+            self._tell(*encoded)
 
     def unsubscribe(self, topic: str) -> Action[None]:
         """Send them no more; what it is not subscribed to is ignored."""
@@ -87,5 +90,11 @@ class Subscriber(WebSocketConnection):
         if self._hub.unsubscribe(self, topic):
             encoded = self._hub.dialect_of(self).unsubscribed(topic, "unsubscribed", "the server has ended it")
             if encoded is not None:
-                self._put(*encoded)
+                self._tell(*encoded)
         return DONE
+
+    def _tell(self, opcode: int, payload: bytes) -> None:
+        """Send what the peer may not miss, as an answer: where there is no room, whatever the policy, it fails."""
+        if self._life is Life.OPEN and self._put(opcode, payload) == REFUSED:
+            self._owner.counters.closed_slow += 1
+            self._fail(CloseCode.TRY_AGAIN_LATER, "the peer reads too slowly", None)
