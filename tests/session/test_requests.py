@@ -19,6 +19,16 @@ pytestmark = pytest.mark.usefixtures("engine")
 
 
 class TestRequests:
+    @in_loop
+    async def test_the_end_of_another_connection(self) -> None:
+        """A method that meets it has failed, and is answered; only where its own client is gone is nobody told."""
+        async with speaking() as server, talking(server) as peer:
+            async with talking(server):
+                other = server.get_clients()[1]
+            await until(lambda: not other.is_open())
+            server.method("tell", lambda _: other.send("x"))
+            assert (await peer.ask("request", method="tell"))["code"] == "internal"
+
     @pytest.mark.parametrize(
         ("answer", "content"),
         [

@@ -97,10 +97,10 @@ class Requests:
             answer = error_of(id, error.code, error.message)
         except InvalidMessage as error:
             answer = error_of(id, Code.BAD_DATA, str(error))
-        except ConnectionClosed:
-            return
         except FAILURES as error:
             raise_if_cancelled(error)
+            if isinstance(error, ConnectionClosed) and not answers.connection.is_open():
+                return  # while it is open, it is another connection's end that the method has met
             if isinstance(error, TimeoutError) and deadline.expired():
                 answer = error_of(id, Code.TIMEOUT, f"not done within {command.timeout:g} s")
             else:
