@@ -12,6 +12,7 @@ import pytest
 import wsmash
 from fixtures.in_loop import in_loop, until
 from fixtures.live import errors
+from fixtures.scripted_broker import ScriptedBroker
 from fixtures.talker import Envelope, speaking, talking
 from wsmash import TopicRequest
 from wsmash.constants import Opcode
@@ -78,6 +79,20 @@ class TestTopics:
             assert position_of(first) == position_of(second)
             await server.publish("t", "last")
             assert [each["text"] for each in await peer.hear_all(2)] == ["x", "last"]
+
+    @in_loop
+    async def test_what_ends_before_it_begins(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A subscription that an unsubscribe, or a second one, has overtaken is answered, and nobody's failure."""
+        broker = ScriptedBroker()
+        async with speaking(broker=broker) as server, talking(server) as peer:
+            since = broker.add("t", b"")._asdict()
+            broker.slowness = 0.1
+            for _ in range(2):
+                await peer.say("subscribe", topic="t", since=since | {"epoch": "0" * 32})
+            await peer.say("unsubscribe", topic="t")
+            heard = {each["id"]: each for each in await peer.hear_all(3)}
+            assert [heard[number].get("code") for number in (1, 2, 3)] == ["cancelled", "cancelled", None]
+        assert not caplog.records
 
     @in_loop
     async def test_plain_connections_beside(self) -> None:

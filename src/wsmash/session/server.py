@@ -218,7 +218,7 @@ class Session:
             action = self._hub.subscribe(connection, name, since=since, begun=begun)
         except InvalidState as error:
             raise RequestError(Code.TOO_MANY, str(error)) from None
-        return _awaited(action) if _is_under_way(action) else None
+        return _begun(action) if _is_under_way(action) else None
 
     async def _pace(self) -> None:
         """Let a client that subscribes too often wait, with all that it sends: it is not refused what it resumes."""
@@ -287,5 +287,9 @@ def _is_under_way(action: object) -> bool:
     return isinstance(action, Pending) and not action.done()
 
 
-async def _awaited(action: Awaitable[Any]) -> None:
-    await action
+async def _begun(action: Awaitable[Any]) -> None:
+    """Wait for a subscription to begin, unless it ends before that."""
+    try:
+        await action
+    except InvalidState as error:
+        raise RequestError(Code.CANCELLED, str(error)) from None
