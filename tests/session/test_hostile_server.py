@@ -116,3 +116,42 @@ async def test_positions_that_go_back_deliver_nothing_twice(attempts: Attempts) 
         server.message(offset)
     assert heard.data == ["11", "12"] and news.position == at(12)
     await server.end()
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"topic": "a" * 256},
+        {"topic": "a", "pattern": "a" * 256},
+        {"topic": "a", "epoch": "0" * 33},
+        {"topic": "a", "offset": -1},
+    ],
+)
+def test_names_and_positions_that_are_none(attempts: Attempts, members: dict[str, Any]) -> None:
+    """They are invalid, and so never kept, however many topics a pattern has: the connection fails."""
+
+    @virtual
+    async def scenario() -> None:
+        server, _ = await subscribed(attempts, "*")
+        server.tell("message", text="x", **{"pattern": "*", "offset": 1, "epoch": EPOCH} | members)
+        assert not server.client.is_open()
+        await server.end()
+
+    scenario()
+
+
+@virtual
+async def test_news_counts_by_its_size(attempts: Attempts) -> None:
+    """What is said of members fills a backlog as messages do: reading pauses, also while an answer is waited for."""
+    server, news = await subscribed(attempts)
+    go_on = asyncio.Event()
+    news.on("message", lambda _: go_on.wait())
+    server.client.publish("news", "x")
+    server.message(1)
+    for number in range(100):
+        server.tell("join", topic="news", member={"id": str(number), "node": "n", "info": "x" * 100_000})
+        if paused(server.channel):
+            break
+    assert 40 <= number <= 45
+    go_on.set()
+    await server.end()

@@ -65,12 +65,13 @@ class Backlog:
 
     # -- in
 
-    def put(self, slot: Slot, event: TopicEvent) -> None:
-        """Deliver an event, now or when those before it are done with."""
+    def put(self, slot: Slot, event: TopicEvent, size: int = 0) -> None:
+        """Deliver an event, now or when those before it are done with; a message counts its own size."""
         if not self._items and self.task is None and not self.pulled and self._wanted(slot):
             self._call(slot, event)
             return
-        size = len(event.data) if isinstance(event, TopicMessage) else 0
+        if isinstance(event, TopicMessage):
+            size = len(event.data)
         if self.unwanted and self.full:
             self._leave_out(event)
             return

@@ -260,7 +260,7 @@ class ClientSession:
         if isinstance(envelope, (Reply, Error)):
             self._answered(envelope)
         elif envelope is not None:
-            self.news.tell(envelope)
+            self.news.tell(envelope, len(data))
         return True
 
     def _answered(self, answer: Reply | Error) -> None:

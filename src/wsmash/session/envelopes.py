@@ -167,8 +167,8 @@ class Reply(_Content, tag="reply"):
     """A command was done."""
 
     id: int
-    epoch: str | None = None
-    offset: int | None = None
+    epoch: Epoch | None = None
+    offset: Offset | None = None
     recovered: bool | None = None
     reason: str | None = None
     degraded: bool = False
@@ -191,20 +191,20 @@ class Error(Struct, tag_field="type", tag="error", omit_defaults=True):
 class Message(_Content, tag="message"):
     """What was published."""
 
-    topic: str
-    pattern: str | None = None
-    offset: int | None = None
-    epoch: str | None = None
+    topic: Name
+    pattern: Name | None = None
+    offset: Offset | None = None
+    epoch: Epoch | None = None
 
 
 class Gap(Struct, tag_field="type", tag="gap", omit_defaults=True):
     """Messages were missed, or may have been, up to a position."""
 
-    topic: str
-    epoch: str | None = None
-    offset: int | None = None
+    topic: Name
+    epoch: Epoch | None = None
+    offset: Offset | None = None
     reason: str = ""
-    pattern: str | None = None
+    pattern: Name | None = None
 
     @property
     def position(self) -> Position | None:
@@ -223,31 +223,31 @@ class Restored(Struct, tag_field="type", tag="restored"):
 class Join(Struct, tag_field="type", tag="join", omit_defaults=True):
     """Somebody is on a topic now."""
 
-    topic: str
+    topic: Name
     member: Present
-    pattern: str | None = None
+    pattern: Name | None = None
 
 
 class Leave(Struct, tag_field="type", tag="leave", omit_defaults=True):
     """And is no more."""
 
-    topic: str
+    topic: Name
     member: Present
-    pattern: str | None = None
+    pattern: Name | None = None
 
 
 class Subscribed(Struct, tag_field="type", tag="subscribed", omit_defaults=True):
     """The server has subscribed the connection by itself."""
 
-    topic: str
-    epoch: str | None = None
-    offset: int | None = None
+    topic: Name
+    epoch: Epoch | None = None
+    offset: Offset | None = None
 
 
 class Unsubscribed(Struct, tag_field="type", tag="unsubscribed", omit_defaults=True):
     """The server has ended a subscription."""
 
-    topic: str
+    topic: Name
     code: str = ""
     message: str = ""
 

@@ -55,8 +55,8 @@ class News:
     def __init__(self, session: ClientSession) -> None:
         self._session = session
 
-    def tell(self, envelope: FromServer) -> None:
-        """Something has happened."""
+    def tell(self, envelope: FromServer, size: int) -> None:
+        """Something has happened; it was told in so many characters."""
         if isinstance(envelope, Message):
             self._message(envelope)
         elif isinstance(envelope, (Degraded, Restored)):
@@ -64,9 +64,9 @@ class News:
             for subscription in self._active():
                 subscription._put(slot, TopicEvent(subscription._client, subscription.topic))
         elif isinstance(envelope, Gap):
-            self._gap(envelope)
+            self._gap(envelope, size)
         elif isinstance(envelope, (Join, Leave)):
-            self._presence(envelope)
+            self._presence(envelope, size)
         elif isinstance(envelope, Subscribed):
             self._given(envelope)
         elif isinstance(envelope, Unsubscribed):
@@ -74,11 +74,12 @@ class News:
             if known is not None:
                 self.refused(known, RequestError(envelope.code, envelope.message), Phase.OVER)
 
-    def _presence(self, envelope: Join | Leave) -> None:
+    def _presence(self, envelope: Join | Leave, size: int) -> None:
         subscription = self._find(envelope.pattern or envelope.topic)
         if subscription is not None:
             slot: Slot = "_on_join" if isinstance(envelope, Join) else "_on_leave"
-            subscription._put(slot, TopicPresence(subscription._client, envelope.topic, member_of(envelope.member)))
+            event = TopicPresence(subscription._client, envelope.topic, member_of(envelope.member))
+            subscription._put(slot, event, size)
 
     def _active(self) -> list[Subscription]:
         return [each for each in self._session.subscriptions.values() if each._phase is Phase.ACTIVE]
@@ -103,12 +104,12 @@ class News:
             subscription._put("_on_gap", TopicGap(client, topic, before, "epoch"))
         subscription._put("_on_message", TopicMessage(client, topic, data_of(envelope), position))
 
-    def _gap(self, envelope: Gap) -> None:
+    def _gap(self, envelope: Gap, size: int) -> None:
         subscription = self._find(envelope.pattern or envelope.topic)
         if subscription is not None:
             subscription._progress.move(envelope.topic, envelope.position)
             gap = TopicGap(subscription._client, envelope.topic, envelope.position, envelope.reason)
-            subscription._put("_on_gap", gap)
+            subscription._put("_on_gap", gap, size)
 
     # -- the state of a subscription
 

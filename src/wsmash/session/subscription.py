@@ -300,9 +300,9 @@ class Subscription(Emitter):
         """The task that awaits callbacks has ended."""
         self._session.settled()
 
-    def _put(self, slot: Slot, event: TopicEvent) -> None:
-        """Something happened to it."""
-        self._backlog.put(slot, event)
+    def _put(self, slot: Slot, event: TopicEvent, size: int = 0) -> None:
+        """Something happened to it; what is no message counts the size that it was told in."""
+        self._backlog.put(slot, event, size)
         if self._backlog:
             self._session.fills(self._backlog)
 
