@@ -14,7 +14,9 @@ import pytest
 import wsmash
 from fixtures.certificates import contexts
 from wsmash.options import ClientOptions, ServerOptions
+from wsmash.options.server import BROKERS
 from wsmash.sansio.headers import Headers
+from wsmash.topics.brokers.choice import SCHEMES
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -270,6 +272,7 @@ def test_wrong_for_both(
         ({"broker": 5}, TypeError, "a str or a Broker, not 5"),
         ({"broker": "kafka://user:secret@localhost"}, ValueError, "'redis://...'"),
         ({"broker": "redis"}, ValueError, "'nats://...'"),
+        ({"broker": "redis"}, ValueError, "'unix://...'"),
         ({"namespace": 5}, TypeError, "5"),
         ({"namespace": "a.b"}, ValueError, "'a.b'"),
         ({"namespace": "a" * 65}, ValueError, "1 to 64 letters"),
@@ -476,3 +479,11 @@ def test_no_secret_in_errors() -> None:
         with pytest.raises((ValueError, TypeError)) as caught:
             client(**wrong)
         assert "hunter2" not in str(caught.value)
+
+
+def test_a_server_takes_the_url_of_every_broker_that_there_is() -> None:
+    """Those of a Redis behind a Unix socket too, and without showing its password."""
+    assert set(BROKERS) == set(SCHEMES)
+    found = server(broker="unix://:hunter2@/run/redis/redis.sock?db=1")
+    assert found.broker == "unix://:hunter2@/run/redis/redis.sock?db=1"
+    assert "hunter" not in repr(found)

@@ -41,7 +41,7 @@ _NAMESPACE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _COUNTS = ("max_connections", "max_connections_per_ip", "max_openings", "max_topics_per_connection")
 
-BROKERS = ("redis", "rediss", "nats", "tls")
+BROKERS = ("redis", "rediss", "unix", "nats", "tls")
 """The schemes of the URLs that `broker` takes."""
 
 
@@ -80,7 +80,7 @@ class ServerOptions(ConnectionOptions):
         origins: more origins to accept than the server's own, or "*" for any.
         allowed_hosts: what the `Host` header may name, one host at least; None accepts any.
         broker: what carries topics between the nodes of one application: "memory" (there is
-            no other node), the URL of a Redis (`redis://`, `rediss://`) or of a NATS
+            no other node), the URL of a Redis (`redis://`, `rediss://`, `unix://`) or of a NATS
             (`nats://`, `tls://`), or a `Broker`.
         namespace: what the names of everything that the broker keeps begin with; 1 to 64
             letters, digits, '-' and '_'. Applications that share a broker have one each.
