@@ -14,7 +14,7 @@ from fixtures.in_loop import in_loop, until
 from fixtures.raw import serving
 from fixtures.scripted_broker import ScriptedBroker
 from fixtures.talker import talking
-from wsmash import OutcomeUnknown
+from wsmash import BrokerUnavailable, OutcomeUnknown
 from wsmash.session import dialect
 from wsmash.session.envelopes import encode_message
 from wsmash.topics.position import Position
@@ -117,6 +117,24 @@ async def test_an_unknown_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "publish", publish)
     async with speaking(broker) as server, talking(server) as peer:
         assert (await peer.ask("publish", topic="kept", text="x", key="k"))["code"] == "outcome_unknown"
+
+
+@pytest.mark.parametrize("kind", [OutcomeUnknown, BrokerUnavailable])
+@in_loop
+async def test_clients_are_not_told_where_the_broker_is(
+    kind: type[Exception], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its address, and its own words, are in the log alone."""
+    broker = ScriptedBroker()
+
+    async def publish(*_: object) -> Position:
+        raise kind("Redis at redis.internal:6379: OOM command not allowed")
+
+    monkeypatch.setattr(broker, "publish", publish)
+    async with speaking(broker) as server, talking(server) as peer:
+        answer = await peer.ask("publish", topic="kept", text="x", key="k")
+        assert answer["message"].startswith("the broker ") and "redis.internal" not in str(answer)
+    assert "a Publish failed: Redis at redis.internal:6379: OOM" in caplog.text
 
 
 @in_loop

@@ -11,6 +11,7 @@ floods waits for itself (cases 69 and 71).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -186,9 +187,11 @@ class Session:
         except RequestError as error:
             self._answers.refuse(command.id, error.code, error.message)
         except BrokerUnavailable as error:
-            self._answers.refuse(command.id, Code.UNAVAILABLE, str(error))
+            self._unanswered(command, error)
+            self._answers.refuse(command.id, Code.UNAVAILABLE, "the broker is away, or takes nothing at the moment")
         except OutcomeUnknown as error:
-            self._answers.refuse(command.id, Code.OUTCOME_UNKNOWN, str(error))
+            self._unanswered(command, error)
+            self._answers.refuse(command.id, Code.OUTCOME_UNKNOWN, "the broker has not answered")
         except MessageTooBig as error:
             self._answers.refuse(command.id, Code.TOO_BIG, str(error))
         except ConnectionClosed:
@@ -197,6 +200,12 @@ class Session:
             self._answers.report(error, type(command).__name__)
             self._answers.refuse(command.id, Code.INTERNAL)
         return None
+
+    def _unanswered(self, command: FromClient | Unsupported, error: Exception) -> None:
+        """Where the broker is, and what it says, is in the log: clients are strangers."""
+        level = logging.DEBUG if self._hub.degraded else logging.WARNING  # an outage has its own record
+        name = type(command).__name__
+        self._connection._owner.reports.log(level, "%s: a %s failed: %s", self._connection, name, error)
 
     # -- topics
 
