@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from ..errors import RequestError
 from ..options import ServerOptions
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .subscriber import Subscriber
 
 TopicAction = Literal["subscribe", "publish", "presence"]
+
+_WORDS: Final = {"subscribe": "subscribing to", "publish": "publishing to", "presence": "asking who is on"}
 
 
 class TopicRequest(NamedTuple):
@@ -66,4 +68,4 @@ class Access:
             allowed = await allowed
         if not allowed:
             self._counters.refused_topics += 1
-            raise RequestError("forbidden", f"authorize does not allow to {action} {topic}")
+            raise RequestError("forbidden", f"authorize does not allow {_WORDS[action]} {topic}")

@@ -230,7 +230,7 @@ def test_a_server_that_does_not_answer(nats_server: NatsServer) -> None:
         nats_server.pause()
         try:
             async with asyncio.timeout(5.5):
-                with pytest.raises(BrokerUnavailable, match=r"in time|in 5 s"):
+                with pytest.raises(BrokerUnavailable, match=r"\d+ has not answered in (time|5 s)"):
                     await NatsBroker(nats_server.url).start(Seen())
             assert len(asyncio.all_tasks()) == 1
         finally:

@@ -83,7 +83,8 @@ class NatsBroker:
             async with asyncio.timeout(TIMEOUT):
                 await self._connect(TIMEOUT)
         except TimeoutError:
-            raise BrokerUnavailable(f"NATS has not answered in {TIMEOUT:g} s") from None
+            hosts = ", ".join(f"{each.host}:{each.port}" for each in self._addresses)
+            raise BrokerUnavailable(f"NATS at {hosts} has not answered in {TIMEOUT:g} s") from None
         self._task = asyncio.create_task(self._stay(receiver))
 
     async def stop(self) -> None:
