@@ -350,7 +350,7 @@ def encode_message(data: object) -> tuple[int, bytes]:
     except TypeError:
         raise TypeError(
             f"a message is a str, a buffer of bytes, a dict, a list, a dataclass or a Struct, not "
-            f"{type(data).__name__}; send_json(value) sends any JSON value"
+            f"{type(data).__name__}; another JSON value is sent by send_json(value), and published in a dict or a list"
         ) from None
     if not view.c_contiguous:
         raise TypeError("a buffer must be C-contiguous to be sent: copy it first")
