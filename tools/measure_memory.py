@@ -23,6 +23,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple, cast
@@ -54,6 +55,9 @@ MARKS = ("<!-- measured -->", "<!-- end -->")
 """Around the table in docs/limits.md."""
 
 Act = Callable[[Peer], None]
+
+TOPICS = {"protocols": "wsmash.v1", "generous": True}
+"""Options of a server whose clients may do everything with topics."""
 
 
 class State(NamedTuple):
@@ -88,6 +92,28 @@ def echoed(peer: Peer) -> None:
     peer.upgrade()
     peer.send(frame(Opcode.TEXT, b"hello", masked=True))
     peer.frame()
+
+
+def spoken(peer: Peer) -> None:
+    """`wsmash.v1` is agreed on, and nothing said in it."""
+    peer.upgrade("/", "Sec-WebSocket-Protocol: wsmash.v1")
+
+
+def _topic(name: Callable[[], str]) -> Act:
+    """The same, and subscribed to a topic."""
+
+    def act(peer: Peer) -> None:
+        spoken(peer)
+        envelope = f'\x1e{{"type":"subscribe","id":1,"topic":"{name()}"}}'
+        peer.send(frame(Opcode.TEXT, envelope.encode(), masked=True))
+        peer.frame()
+
+    return act
+
+
+_numbers = count()
+on_one_topic = _topic(lambda: "news")
+on_its_own_topic = _topic(lambda: f"user.{next(_numbers)}")
 
 
 def agreed(peer: Peer) -> None:
@@ -141,6 +167,9 @@ SERVER = [
     State("idle, over TLS", 600, act=opened, tls=True),
     State("one message echoed by a plain callback", 2000, act=echoed, work="echo"),
     State("one message echoed in pull style, its task waiting", 2000, act=echoed, work="iterate"),
+    State("speaks `wsmash.v1`", 2000, TOPICS, spoken),
+    State("speaks `wsmash.v1`, subscribed to a topic", 2000, TOPICS, on_one_topic),
+    State("speaks `wsmash.v1`, subscribed to a topic of its own", 2000, TOPICS, on_its_own_topic),
     State("compression agreed on, not used yet", 1000, {"compression": "deflate"}, agreed),
     State("compression in use", 200, {"compression": "deflate"}, deflated, "echo"),
     State(
@@ -179,14 +208,14 @@ class Memory(NamedTuple):
     settle: Callable[[int], None]
 
 
-def taken(memory: Memory, count: int) -> int:
+def taken(memory: Memory, many: int) -> int:
     """Bytes for each connection, of those between the first quarter and all."""
-    memory.open(count // 4)
-    memory.settle(count // 4)
+    memory.open(many // 4)
+    memory.settle(many // 4)
     before = memory.rss()
-    memory.open(count - count // 4)
-    memory.settle(count)
-    return (memory.rss() - before) // (count - count // 4)
+    memory.open(many - many // 4)
+    memory.settle(many)
+    return (memory.rss() - before) // (many - many // 4)
 
 
 def of_server(folder: Path, engine: str, state: State) -> int:
@@ -196,20 +225,20 @@ def of_server(folder: Path, engine: str, state: State) -> int:
     served = Served(folder, engine, state.work, certificate=certificate, level="ERROR", backlog=4096, **options)
     peers: list[Peer] = []
 
-    def open_more(count: int) -> None:
-        for _ in range(count):
+    def open_more(many: int) -> None:
+        for _ in range(many):
             peers.append(served.peer(plain=state.act is silent, window=None if not state.then else 4096))
             if state.act is not None:
                 state.act(peers[-1])
 
-    def settle(count: int) -> None:
+    def settle(many: int) -> None:
         if state.then:
             for _ in range(400):  # more than the buffers of the system and of the server hold
                 served.tell(*state.then)
                 time.sleep(0.002)
         time.sleep(1)
         now = served.state()
-        if now["connections"] + now["openings"] != count:
+        if now["connections"] + now["openings"] != many:
             raise RuntimeError(f"{state.name}: not all connections are there: {now}")
 
     try:
@@ -234,8 +263,8 @@ def of_client(folder: Path, engine: str, state: State) -> int:
     )  # fmt: skip
     told, heard = cast(IO[str], clients.stdin), cast(IO[str], clients.stdout)
 
-    def open_more(count: int) -> None:
-        told.write(f"{count}\n")
+    def open_more(many: int) -> None:
+        told.write(f"{many}\n")
         told.flush()
         if heard.readline() != "open\n":
             raise RuntimeError(f"{state.name}: the clients have ended")
