@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 WHEEL := .venv-wheel
 ARGS :=
 
-.PHONY: help run test matrix bench bench-topics attacks leaks conformance sanitize fuzz soak storm chaos mutants lint types native wheel packages peers clean
+.PHONY: help run test matrix bench bench-topics bench-scaling attacks leaks conformance sanitize fuzz soak storm chaos mutants lint types native wheel packages peers clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -29,6 +29,9 @@ bench: .venv-bench/ready ## the package beside its peers, some 20 minutes; write
 bench-topics: .venv-bench-topics/ready ## topics beside broadcast and python-socketio, some seven minutes; writes docs/benchmarks-topics.md
 	@sh tools/build_native.sh .venv-bench-topics
 	@.venv-bench-topics/bin/python -m benchmarks.topics $(ARGS)
+
+bench-scaling: native ## what one process, one machine and a broker carry, some five minutes; writes docs/scaling.md
+	@PYTHONPATH=src:tests $(BIN)/python -m benchmarks.scaling $(ARGS)
 
 attacks: native ## how soon honest peers are answered under attack, some 17 minutes; writes docs/attacks.md; less with ARGS=--help
 	@PYTHONPATH=src:tests $(BIN)/python tests/hostile/under_attack.py $(ARGS)

@@ -25,10 +25,10 @@ _UPGRADE = (
 _SOCKET_IO_CONNECT = b"\x81\x82\0\0\0\x0040"  # a masked text, "40": connect to the default namespace
 
 
-def plain(port: int, protocol: str = "") -> socket.socket:
+def plain(port: int, protocol: str = "", path: str = "/") -> socket.socket:
     """A WebSocket connection, that has perhaps agreed on a subprotocol."""
     more = f"Sec-WebSocket-Protocol: {protocol}\r\n" if protocol else ""
-    return _opened(port, "/", more)[0]
+    return _opened(port, path, more)[0]
 
 
 def socket_io(port: int) -> socket.socket:
@@ -80,6 +80,11 @@ class Crowd:
         self._selector.close()
         for sock in self._sockets:
             sock.close()
+
+    def say(self, data: bytes, only: int | None = None) -> None:
+        """Send the same by all connections, or by the first so many."""
+        for sock in self._sockets[:only]:
+            sock.send(data)
 
     def receive(self, count: int, longest: float = LONGEST) -> int:
         """Wait for so many messages in all, or until none has come for so long; how many have."""
