@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -150,15 +150,16 @@ class Session:
                 else:
                     task = self._answers.run(self._answered(command, slow))
                     self._slow.append(task)
-                    task.add_done_callback(partial(self._slow_settled, size))
+                    task.add_done_callback(partial(self._slow_settled, slow, size))
         finally:
             self._worker = None
 
-    def _slow_settled(self, size: int, task: asyncio.Task[Any]) -> None:
+    def _slow_settled(self, slow: Coroutine[Any, Any, Any], size: int, task: asyncio.Task[Any]) -> None:
+        slow.close()  # where the connection ended before the task began, nobody has
         self._slow.remove(task)
         self._settled(size)
 
-    async def _take_up(self, command: FromClient | Unsupported) -> Awaitable[Any] | None:
+    async def _take_up(self, command: FromClient | Unsupported) -> Coroutine[Any, Any, Any] | None:
         """Do what has to be done before the next command; what is left of it is returned."""
         match command:
             case Subscribe():
@@ -179,8 +180,8 @@ class Session:
         return None
 
     async def _answered(
-        self, command: FromClient | Unsupported, doing: Awaitable[Awaitable[Any] | None]
-    ) -> Awaitable[Any] | None:
+        self, command: FromClient | Unsupported, doing: Coroutine[Any, Any, Coroutine[Any, Any, Any] | None]
+    ) -> Coroutine[Any, Any, Any] | None:
         """Do a part of a command; where that fails, its error is the answer."""
         try:
             return await doing
@@ -209,7 +210,7 @@ class Session:
 
     # -- topics
 
-    async def _subscribe(self, command: Subscribe) -> Awaitable[Any] | None:
+    async def _subscribe(self, command: Subscribe) -> Coroutine[Any, Any, Any] | None:
         name, connection = command.topic, self._connection
         since = None if command.since is None else Position(command.since.epoch, command.since.offset)
         if since is not None and is_pattern(_checked(check_pattern, name)):
@@ -244,7 +245,7 @@ class Session:
         degraded = epoch is None and self._hub.degraded is not None
         self._answers.tell(Reply(command.id, epoch, offset, recovered, reason, degraded))
 
-    async def _publish(self, command: Publish) -> Awaitable[Any] | None:
+    async def _publish(self, command: Publish) -> Coroutine[Any, Any, Any] | None:
         await self._authorize("publish", _checked(check_topic, command.topic))
         action = self._hub.publish_record(command.topic, cast(Record, command.record), command.key)
         acknowledged = self._acknowledge(command.id, action)
@@ -257,7 +258,7 @@ class Session:
         position = await action
         self._answers.tell(Reply(id) if position is None else Reply(id, position.epoch, position.offset))
 
-    async def _presence(self, command: Presence) -> Awaitable[Any]:
+    async def _presence(self, command: Presence) -> Coroutine[Any, Any, Any]:
         topic = _checked(check_topic, command.topic)
         await self._authorize("presence", topic)
         if not self._hub.policies.of(topic).presence:
