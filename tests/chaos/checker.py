@@ -91,8 +91,7 @@ class Subscriber:
             case Opened():
                 self._degraded, self._wanted = False, line.topics
                 if line.plain:
-                    check = self._check
-                    self._plain = PlainFollowing(self._who, check.truth, check.violations, check.scene.topics)
+                    self._plain = PlainFollowing(self._who, self._check.truth, self._check.violations)
             case Degraded():
                 self._degraded = True
             case Restored():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from chaos.records import LAST, Seen, Subscribed
 from chaos.truth import Truth, Violations
@@ -114,13 +114,13 @@ class Following:
 class PlainFollowing:
     """A connection without the sub-protocol: it knows no positions, but all that comes is in order.
 
-    Without a history a message may come twice: from its node alone while the broker is away, and once more when
-    its publisher, who had no answer, has tried again.
+    Where a message is, others say; so only those are judged of which all places are known. One whose publisher had
+    no answer may have been given to this connection alone: from an epoch that then ended, or by its node during
+    an outage; and it may come again when it is published again.
     """
 
-    def __init__(self, who: str, truth: Truth, violations: Violations, kept: Mapping[str, int]) -> None:
+    def __init__(self, who: str, truth: Truth, violations: Violations) -> None:
         self._who = who
-        self._kept = kept
         self._truth = truth
         self._violations = violations
         self._at: dict[str, tuple[str, int]] = {}
@@ -129,27 +129,28 @@ class PlainFollowing:
 
     def seen(self, line: Seen) -> None:
         """A message; `line.topic` is what its payload says."""
+        self._times[line.message] += 1
         known = self._truth.publications.get(line.message)
-        if known is None:
-            return  # a phantom, which is told of elsewhere
+        if known is None or not known.is_certain:
+            return
         epoch, offset = self._at.get(line.topic, (None, 0))
         place = self._truth.place_of(line.message, epoch)
-        self._times[line.message] += 1
-        if self._kept[line.topic] and self._times[line.message] > max(len(known.places), 1):
-            self._violations.add("duplicate", f"{self._who}: {line.message} on {line.topic} came twice")
-        if place is None or self._times[line.message] > 1:
+        if place is None:
             return
-        if place[0] == epoch and place[1] <= offset:
+        if self._times[line.message] > len(known.places):
+            self._violations.add("duplicate", f"{self._who}: {line.message} on {line.topic} came twice")
+        elif self._times[line.message] > 1:
+            pass  # it is in two epochs, of which nobody knows which one this is of
+        elif place[0] == epoch and place[1] <= offset:
             text = f"{self._who}: {line.message}, at {place[1]} of {line.topic}, came behind {offset}"
             self._violations.add("order", text)
-            return
-        if epoch is not None and place[0] != epoch:
-            self._former.add((line.topic, epoch))
-            if (line.topic, place[0]) in self._former:
-                text = f"{self._who}: {line.message} is of {place[0]:.8} of {line.topic}, which was over"
-                self._violations.add("epoch", text)
-                return
-        self._at[line.topic] = place
+        elif (line.topic, place[0]) in self._former:
+            text = f"{self._who}: {line.message} is of {place[0]:.8} of {line.topic}, which was over"
+            self._violations.add("epoch", text)
+        else:
+            if epoch is not None and place[0] != epoch:
+                self._former.add((line.topic, epoch))
+            self._at[line.topic] = place
 
     def end(self, topics: Iterable[str]) -> None:
         """The last message of each of these topics has come."""

@@ -49,7 +49,7 @@ async def main(setting: Setting) -> None:
     loop.add_signal_handler(signal.SIGTERM, end.set)
     loop.add_signal_handler(signal.SIGUSR1, lambda: hearing.deafen(DEAF))
     async with server:
-        publisher = Publisher(log, f"{setting.program}.{log.run}", publish, Random(setting.program))
+        publisher = Publisher(log, f"{setting.program}.{log.run}", publish, Random(setting.program), repeats=False)
         publishing = asyncio.create_task(publisher.run(list(TOPICS), setting.rate, quiet))
         obeying = asyncio.create_task(obey(quiet, end, publishing))
         print("ready", flush=True)

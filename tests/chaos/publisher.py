@@ -36,12 +36,13 @@ async def main(setting: Setting) -> None:
     tasks = [asyncio.ensure_future(each.client.connect()) for each in clients]
     print("ready", flush=True)
     if setting.program == "last":
-        publisher = Publisher(log, LAST, clients[0].publish, Random(1))
+        publisher = Publisher(log, LAST, clients[0].publish, Random(1), repeats=True)
         await asyncio.gather(*(publisher.deliver(topic, f"{LAST}{topic}") for topic in TOPICS))
     else:
         stop = asyncio.Event()
+        name = f"{setting.program}.{log.run}"
         publishers = [
-            Publisher(log, f"{setting.program}.{log.run}.c{at}", each.publish, Random(f"{setting.program}{at}"))
+            Publisher(log, f"{name}.c{at}", each.publish, Random(f"{setting.program}{at}"), repeats=True)
             for at, each in enumerate(clients)
         ]
         running = [asyncio.create_task(each.run(list(TOPICS), setting.rate / CLIENTS, stop)) for each in publishers]

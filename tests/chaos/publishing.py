@@ -48,13 +48,15 @@ class Publisher:
         name: what the names of its messages begin with; no other has the same.
         publish: how it does so.
         random: chooses topics.
+        repeats: whether `publish` itself sends again what has no answer.
     """
 
-    def __init__(self, log: Log, name: str, publish: Publish, random: Random) -> None:
+    def __init__(self, log: Log, name: str, publish: Publish, random: Random, *, repeats: bool) -> None:
         self._log = log
         self._name = name
         self._publish = publish
         self._random = random
+        self._repeats = repeats
         self._open: set[asyncio.Task[bool]] = set()
 
     async def run(self, topics: list[str], rate: float, until: asyncio.Event) -> None:
@@ -87,7 +89,7 @@ class Publisher:
 
     async def attempt(self, topic: str, message: str) -> Stored | Local | None:
         """Once; how it succeeded, or None where it did not."""
-        self._log.write(Attempt(now(), message, topic))
+        self._log.write(Attempt(now(), message, topic, self._repeats))
         try:
             position = await self._publish(topic, text_of(message, topic), message)
         except (wsmash.BrokerUnavailable, wsmash.RequestTimeout) as error:

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 
-class Record(Struct, array_like=True, frozen=True):
+class Record(Struct, array_like=True, frozen=True, gc=False):
     """A line; `at` is when it was written, in seconds."""
 
     at: float
@@ -38,10 +38,14 @@ class Ended(Record, tag="ended", frozen=True):
 
 
 class Attempt(Record, tag="attempt", frozen=True):
-    """A message is about to be published; again, if it was before."""
+    """A message is about to be published; again, if it was before.
+
+    `repeats` is that of a client, which sends it again by itself when its connection was lost before the answer.
+    """
 
     message: str
     topic: str
+    repeats: bool = False
 
 
 class Stored(Record, tag="stored", frozen=True):

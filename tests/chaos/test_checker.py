@@ -312,6 +312,16 @@ def test_plain_connections_and_epochs() -> None:
     assert judge(publisher, [opened(plain=True), *heard(1, 3, 2), *end]).violations == {"epoch": 1}
 
 
+def test_what_a_plain_connection_may_have_been_given_alone() -> None:
+    """A message without an answer may have come from a stream that nobody else knows of, and then come again."""
+    doubtful = [*publish(2, 2, Unknown(3, "p:2", "no answer")), *publish(2, 9, Stored(9, "p:2", B, 1))]
+    repeated: list[Line] = [Attempt(2, "p:2", "h", True), Stored(9, "p:2", B, 1)]
+    end: list[Line] = [Seen(92, "s", "h", None, None, LAST_ONE)]
+    for retried in (doubtful, repeated):
+        publisher = [*published(1, 3), *retried, *last(2, B)]
+        assert not judge(publisher, [opened(plain=True), *heard(1, 2, 3, 2), *end], contiguous=False).violations
+
+
 def test_without_a_history() -> None:
     """On a topic without one, order is all that is promised; what was delivered on one node has no position."""
     publisher = [

@@ -38,9 +38,9 @@ class Publication:
     Attributes:
         topic: of its attempts.
         first: when the first of them began.
-        attempts, absent: how many there were, and how many of these have certainly added nothing.
+        attempts, absent, stored: how many there were, and of these have certainly added nothing, or were acknowledged.
+        repeats: whether one of them may have been sent several times.
         acknowledged: when it was first known to be stored.
-        local: whether it reached one node's subscribers without a position.
         places: its offset in each epoch.
         seen: whether a subscriber was given it.
     """
@@ -49,10 +49,16 @@ class Publication:
     first: float
     attempts: int = 0
     absent: int = 0
+    stored: int = 0
+    repeats: bool = False
     acknowledged: float | None = None
-    local: bool = False
     places: dict[str, int] = field(default_factory=dict)
     seen: bool = False
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether all places are known where it ever was."""
+        return self.stored == self.attempts and not self.repeats
 
 
 class Truth:
@@ -98,14 +104,15 @@ class Truth:
                     known = self.publications.setdefault(line.message, Publication(line.topic, line.at))
                     known.first = min(known.first, line.at)
                     known.attempts += 1
+                    known.repeats = known.repeats or line.repeats
                     open_attempts[line.message] += 1
                 case Absent():
                     self.publications[line.message].absent += 1
                     open_attempts[line.message] -= 1
-                case Local():
-                    self.publications[line.message].local = True
+                case Stored():
+                    self.publications[line.message].stored += 1
                     open_attempts[line.message] -= 1
-                case Stored() | Unknown():
+                case Local() | Unknown():
                     open_attempts[line.message] -= 1
                 case Ended():
                     for message in +open_attempts:
