@@ -81,6 +81,15 @@ class TestTopics:
             assert [each["text"] for each in await peer.hear_all(2)] == ["x", "last"]
 
     @in_loop
+    async def test_no_client_takes_a_key_of_the_server(self) -> None:
+        """What the server publishes with a key of its own is added, though a client has used the same one."""
+        async with speaking() as server, talking(server) as peer:
+            await peer.ask("publish", topic="t", text="theirs", key="order-7")
+            await peer.ask("subscribe", topic="t")
+            await server.publish("t", "ours", idempotency_key="order-7")
+            assert (await peer.hear())["text"] == "ours"
+
+    @in_loop
     async def test_what_ends_before_it_begins(self, caplog: pytest.LogCaptureFixture) -> None:
         """A subscription that an unsubscribe, or a second one, has overtaken is answered, and nobody's failure."""
         broker = ScriptedBroker()

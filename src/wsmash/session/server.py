@@ -64,6 +64,9 @@ if TYPE_CHECKING:
 MAX_COMMANDS: Final = 64
 """Commands of one connection that wait; so does reading, while there are as many."""
 
+CLIENTS_KEYS: Final = "client/"
+"""What the idempotency keys of clients begin with for the broker."""
+
 
 class Session:
     """One connection's.
@@ -247,7 +250,9 @@ class Session:
 
     async def _publish(self, command: Publish) -> Coroutine[Any, Any, Any] | None:
         await self._authorize("publish", _checked(check_topic, command.topic))
-        action = self._hub.publish_record(command.topic, cast(Record, command.record), command.key)
+        # Its own room of names: no client takes a key that the server itself is going to publish with.
+        key = None if command.key is None else f"{CLIENTS_KEYS}{command.key}"
+        action = self._hub.publish_record(command.topic, cast(Record, command.record), key)
         acknowledged = self._acknowledge(command.id, action)
         if _is_under_way(action):
             return acknowledged
