@@ -30,7 +30,7 @@ bench-topics: .venv-bench-topics/ready ## topics beside broadcast and python-soc
 	@sh tools/build_native.sh .venv-bench-topics
 	@.venv-bench-topics/bin/python -m benchmarks.topics $(ARGS)
 
-bench-scaling: native ## what one process, one machine and a broker carry, some five minutes; writes docs/scaling.md
+bench-scaling: native ## what one process, one machine and a broker carry, some six minutes; writes docs/scaling.md
 	@PYTHONPATH=src:tests $(BIN)/python -m benchmarks.scaling $(ARGS)
 
 attacks: native ## how soon honest peers are answered under attack, some 17 minutes; writes docs/attacks.md; less with ARGS=--help

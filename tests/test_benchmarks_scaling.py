@@ -24,7 +24,7 @@ from documents import ROOT
 
 COSTS = Costs(
     connection=8192, delivery_us=5, receive_us=15, publish_us=30, broker_us=20, push_us=1, check_us=10, pushed=200,
-    resume_us=200,
+    resume_us=200, follow_us=50,
 )  # fmt: skip
 TICKER = Application("all hear all", CONNECTIONS, 1, 1, has_history=True)
 QUIET = Application("nothing happens", 1, CONNECTIONS, 0, has_history=True)
@@ -69,6 +69,12 @@ def test_quiet_topics_cost_the_broker_looks() -> None:
     assert plan(QUIET, COSTS).checks == pytest.approx(CONNECTIONS / 30)
     assert plan(QUIET, COSTS).broker_share == pytest.approx(CONNECTIONS / 30 * COSTS.check_us / 1e6)
     assert plan(QUIET._replace(has_history=False), COSTS).broker_share == 0
+
+
+def test_who_comes_back_to_many_topics_has_the_broker_work() -> None:
+    """Each node follows each of its topics again: one for all is nothing."""
+    assert plan(QUIET, COSTS).return_s == pytest.approx(CONNECTIONS * COSTS.follow_us / 1e6)
+    assert plan(TICKER, COSTS).return_s < 0.01
 
 
 def test_a_storm_takes_its_time() -> None:

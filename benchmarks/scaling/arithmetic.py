@@ -25,13 +25,14 @@ class Costs(NamedTuple):
     Attributes:
         connection: bytes of a connection that speaks `wsmash.v1` and has a topic, the system's share among them.
         delivery_us: of a node, for each.
-        receive_us: of a node, for each push, beside its deliveries.
+        receive_us: of a node, for each push, one delivery among it.
         publish_us: of a node, for each publication.
         broker_us: of the broker, for each.
         push_us: of the broker, for each push to a node.
         check_us: of the broker, for each look at a quiet topic.
         pushed: bytes of a push, of a message of 128 bytes.
         resume_us: of a node, for each client that comes back.
+        follow_us: of the broker, for each topic that a node follows again and reads what was missed of.
     """
 
     connection: float
@@ -43,6 +44,7 @@ class Costs(NamedTuple):
     check_us: float
     pushed: float
     resume_us: float
+    follow_us: float
 
 
 class Application(NamedTuple):
@@ -76,6 +78,7 @@ class Plan(NamedTuple):
         checks: looks at quiet topics a second.
         broker_share: of one core of the broker's.
         broker_bytes: a second that the broker sends.
+        return_s: seconds of the broker's core until all nodes follow all again.
     """
 
     application: Application
@@ -87,6 +90,7 @@ class Plan(NamedTuple):
     checks: float
     broker_share: float
     broker_bytes: float
+    return_s: float
 
 
 APPLICATIONS = (
@@ -117,7 +121,7 @@ def plan(application: Application, costs: Costs) -> Plan:
     work = application.published * costs.broker_us + pushes * costs.push_us + checks * costs.check_us
     return Plan(
         application, application.published * application.subscribers, nodes, for_what, spread, pushes, checks,
-        work / 1e6, pushes * costs.pushed,
+        work / 1e6, pushes * costs.pushed, application.topics * spread * costs.follow_us / 1e6,
     )  # fmt: skip
 
 

@@ -78,10 +78,12 @@ def parts_of(found: Found) -> dict[str, str]:
 def _costs(found: Found, kept: Traffic) -> Costs:
     quiet = next(each for each in found.quiet if each.broker == kept.broker)
     delivery = next(each for each in found.fanout if "wsmash.v1" in each.name).us
-    resume = max(each.node_us for each in found.resumed if each.broker == kept.broker)
+    resumed = [each for each in found.resumed if each.broker == kept.broker]
+    resume = max(each.node_us for each in resumed)
+    follow = max(each.broker_us for each in resumed)  # where each has a topic of its own
     return Costs(
         found.memory.of(TOPIC_OF_V1) + found.memory.system, delivery, kept.receive_us, kept.publish_us,
-        kept.broker_us, kept.push_us, quiet.check_us, kept.pushed, resume,
+        kept.broker_us, kept.push_us, quiet.check_us, kept.pushed, resume, follow,
     )  # fmt: skip
 
 
@@ -179,7 +181,7 @@ def _storm(found: Sequence[Resumed], spread: Spread) -> str:
 
 def _million(costs: Mapping[str, Costs]) -> str:
     heads = ["application", "broker", "deliveries/s", "nodes", "because of", "nodes of a topic", "pushes/s", "looks/s",
-             "of a broker's core", "it sends"]  # fmt: skip
+             "of a broker's core", "it sends", "its seconds of a core when all come back"]  # fmt: skip
     rows = [_planned(name, plan(application, each)) for application in APPLICATIONS for name, each in costs.items()]
     said = (
         f"A node is one process on one core, of which {HEADROOM:.0%} is planned for, with {MEMORY_OF_NODE // GIB} GiB. "
@@ -195,6 +197,7 @@ def _planned(broker: str, found: Plan) -> list[str]:
         found.application.name, broker, many(found.deliveries), str(found.nodes), found.for_what, f"{found.spread:.1f}",
         many(found.pushes), many(found.checks), f"{found.broker_share:.0%}",
         f"{found.broker_bytes / 1e6:.1f} MB/s",
+        f"{'' if found.application.has_history else 'less than '}{many(found.return_s)}",
     ]  # fmt: skip
 
 
