@@ -291,7 +291,8 @@ class WebSocketClient(ReconnectingConnection):
             SlowConsumer: 1024 publications and requests have no answer, or 16 MiB of them.
 
         When awaited it raises `OutcomeUnknown` where it may have been published, and else `RequestTimeout`,
-        `BrokerUnavailable`, `RequestError` or `ConnectionClosed`.
+        `BrokerUnavailable`, `RequestError`, `ConnectionClosed`, or `MessageTooBig` where the server takes none
+        of this size.
         """
         return publish(self._need_session("publish"), topic, data, idempotency_key, timeout)
 

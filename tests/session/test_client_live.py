@@ -92,6 +92,20 @@ def offsets(heard: Heard) -> list[int]:
 
 
 @in_loop
+async def test_a_publication_above_the_servers_limit_ends_two_connections_and_no_more() -> None:
+    """It is known for too big then, and those beside it are published once each."""
+    async with node(max_message_size=1000) as server:
+        client = connect(url_of(server))
+        news = await client.subscribe("kept.news")
+        small, large, after = (client.publish("kept.news", data) for data in ("a", "x" * 2000, "b"))
+        with pytest.raises(wsmash.MessageTooBig, match="takes no message of"):
+            await large
+        assert [await small, await after] == [(await anext(news)).position, (await anext(news)).position]
+        assert server.counters.opened == 3
+        await end(client)
+
+
+@in_loop
 async def test_a_conversation() -> None:
     """Two clients: subscribing, publishing, patterns, requests and ordinary messages beside one another."""
     async with node() as server:

@@ -104,6 +104,21 @@ class TestTopics:
         assert not caplog.records
 
     @in_loop
+    async def test_a_second_subscription_before_the_first_has_begun(self) -> None:
+        """It begins with the first, at the same place, and is answered after it."""
+        broker = ScriptedBroker()
+        async with speaking(broker=broker) as server, talking(server) as peer:
+            broker.slowness = 0.1
+            await peer.say("subscribe", topic="t")
+            await peer.say("subscribe", topic="t")
+            first, second = await peer.hear_all(2)
+            assert [first["id"], second["id"]] == [1, 2]
+            assert position_of(first) == position_of(second) and "epoch" in second
+            await server.publish("t", "once")
+            assert (await peer.hear())["text"] == "once"
+            assert server.get_subscriber_count("t") == 1
+
+    @in_loop
     async def test_plain_connections_beside(self) -> None:
         """Who did not ask for the sub-protocol gets what its server subscribes it to, as ordinary messages."""
         async with speaking() as server, talking(server) as peer:

@@ -14,6 +14,7 @@ const PATIENCE = 10; // seconds to open, to answer, and until the next outage co
 export class WsmashError extends Error {
   constructor(code, message = code) {
     super(message);
+    this.name = "WsmashError";
     this.code = code;
   }
 }
@@ -46,6 +47,7 @@ export function connect(url = "/", { firstDelay = 5, maxDelay = 60 } = {}) {
      * `confirmed` is a Promise of its first position.
      */
     subscribe(topic, callback, { since } = {}) {
+      named(topic);
       let found = subscriptions.get(topic);
       if (!found) {
         found = { topic, position: since };
@@ -134,6 +136,7 @@ export function connect(url = "/", { firstDelay = 5, maxDelay = 60 } = {}) {
   }
 
   function command(envelope, { timeout, again }, settle) {
+    named(envelope.topic ?? envelope.method);
     if (ended) return settle(new WsmashError("closed"));
     const id = ++ids;
     const made = { text: encode({ ...envelope, id }), again };
@@ -227,6 +230,11 @@ function emitter(target) {
 }
 
 const settler = (resolve, reject) => (error, result) => (error ? reject(error) : resolve(result));
+
+/** What the server would end the connection for is refused at the call. */
+function named(name) {
+  if (typeof name !== "string") throw new TypeError(`a topic's or a method's name is a string, and not ${name}`);
+}
 
 const encode = (envelope) => MARK + JSON.stringify(envelope);
 

@@ -13,9 +13,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ..codecs import decode_json
+from ..constants import CloseCode
 from ..errors import (
     BrokerUnavailable,
+    ConnectionClosed,
     InvalidMessage,
+    MessageTooBig,
     OutcomeUnknown,
     RequestError,
     RequestTimeout,
@@ -109,13 +112,19 @@ class Command:
 
 
 class Publication(Command):
-    """A message for a topic."""
+    """A message for a topic.
 
-    __slots__ = ("key",)
+    Attributes:
+        key: its idempotency key.
+        suspected: whether a connection has ended because of a message that was too big, as this one may have been.
+    """
+
+    __slots__ = ("key", "suspected")
 
     def __init__(self, envelope: FromClient, outcome: asyncio.Future[Any], key: str) -> None:
         super().__init__(envelope, outcome)
         self.key = key
+        self.suspected = False
 
     @property
     def outlives(self) -> bool:
@@ -298,8 +307,10 @@ class Commands:
             self._freed(command.id)
         return command.out
 
-    def lost(self, closed: WebSocketError, *, lasts: bool) -> None:
+    def lost(self, closed: ConnectionClosed, *, lasts: bool) -> None:
         """The connection is gone, and where it does not `last`, no other will come."""
+        if closed.code == CloseCode.MESSAGE_TOO_BIG:
+            self._suspect(closed)
         for command in tuple(self._all.values()):
             if lasts and command.outlives:
                 continue
@@ -309,6 +320,20 @@ class Commands:
             self._waiting.clear()
             self._held.clear()
             self._running.clear()
+
+    def _suspect(self, closed: ConnectionClosed) -> None:
+        """Something was too big: of publications the largest, if anything of ours; if it is so twice, it was.
+
+        It would else go out on each connection to come, and end it.
+        """
+        out = (each for each in self._all.values() if each.out and isinstance(each, Publication))
+        largest = max(out, key=lambda each: len(each.payload), default=None)
+        if largest is not None and largest.suspected:
+            self.pop(largest.id)
+            text = f"the server takes no message of {len(largest.payload)} bytes, and was given one twice: {closed}"
+            largest.fail(MessageTooBig(text, closed.code))
+        elif largest is not None:
+            largest.suspected = True
 
     def fail_all(self, error: WebSocketError) -> None:
         """No answer will come to any."""

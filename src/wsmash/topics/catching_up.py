@@ -158,6 +158,15 @@ class CatchingUp:
         self._go_on(straggler)
         return Settled(outcome.result()) if outcome.done() else Pending(outcome)
 
+    def again(self, connection: Subscriber, begun: Begun | None) -> Action[Subscribed] | None:
+        """The same subscription once more: it begins with the first one; None where that has begun."""
+        straggler = self._behind.get(connection)
+        if straggler is None or straggler.outcome is None or straggler.outcome.done():
+            return None
+        first = straggler.begun
+        straggler.begun = lambda found: [tell(found) for tell in (first, begun) if tell is not None]
+        return Pending(straggler.outcome)
+
     def fall_behind(self, connection: Subscriber, at: Position | None, item: Item | None = None) -> None:
         """A message did not fit into this one's write buffer: it goes on when there is room.
 

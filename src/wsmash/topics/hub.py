@@ -156,6 +156,9 @@ class Hub(Publisher):
         position = feed.position if isinstance(feed, Topic) else None
         if info is not None and self.presence is not None and isinstance(feed, Topic) and feed.policy.presence:
             self.presence.joined(feed, connection, info)
+        under_way = feed.again(connection, begun) if isinstance(feed, Topic) else None
+        if under_way is not None:
+            return under_way
         found = Subscribed(position, since is None)
         if begun is not None:
             begun(found)

@@ -94,6 +94,10 @@ class Topic(Feed):
             behind.unreachable()
         return outcome
 
+    def again(self, connection: Subscriber, begun: Begun | None) -> Action[Subscribed] | None:
+        """Who is subscribed asks for it once more, without a position; None where its subscription has begun."""
+        return None if self._behind is None else self._behind.again(connection, begun)
+
     def discard(self, connection: Subscriber) -> None:
         """Send to it no more."""
         if self._behind is not None and connection in self._behind:
