@@ -26,7 +26,7 @@ bench: .venv-bench/ready ## the package beside its peers, some 20 minutes; write
 	@sh tools/install_peers.sh npm
 	@.venv-bench/bin/python -m benchmarks $(ARGS)
 
-bench-topics: .venv-bench-topics/ready ## topics beside broadcast and python-socketio, some seven minutes; writes docs/benchmarks-topics.md
+bench-topics: .venv-bench-topics/ready ## topics beside broadcast and python-socketio, some ten minutes; writes docs/benchmarks-topics.md
 	@sh tools/build_native.sh .venv-bench-topics
 	@.venv-bench-topics/bin/python -m benchmarks.topics $(ARGS)
 

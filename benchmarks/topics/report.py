@@ -18,8 +18,9 @@ OF_SHARED = Target("deliveries_per_s", 5, PEER)
 
 ROUNDS = """
 Each number is the median of {rounds} rounds, in which the candidates run one after another, and each round turns their
-order round. A ratio is that of two candidates in the same round; the spread is (largest - smallest) / median, and what
-spreads by more than {spread:.0%} is not to be quoted.
+order round. A ratio is that of two candidates in the same round; the spread is (largest - smallest) / median. Where the
+wanted ratio spreads by more than {spread:.0%} it is measured again, twice at most, and the attempt shown whose rounds
+agree best; what still spreads more is not to be quoted.
 """
 
 ALONE = """
