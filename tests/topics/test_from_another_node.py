@@ -103,3 +103,45 @@ async def test_without_a_history_nobody_is_led_back() -> None:
         broker.add("news", text("next"))
         await idle()
         assert client.got == ["subscribed news 3 not trimmed", "news 4 next"]
+
+
+@pytest.mark.case(112, 125)
+@virtual
+async def test_who_was_told_of_a_new_epoch_sooner() -> None:
+    """It is not led back to the one that this node still believes in: the broker says which one there is."""
+    broker = ScriptedBroker()
+    async with Node(broker) as node:
+        node.topic("news")
+        other = node.client()
+        await other.connection.subscribe("news")
+        broker.add("news", text("old"))
+        await idle()
+        broker.losing = True
+        broker.renew("news")
+        positions = [broker.add("news", text("new")) for _ in range(3)]
+        broker.losing = False
+        client = node.client()
+        found = await client.connection.subscribe("news", since=positions[1])
+        assert (found.recovered, found.position) == (True, positions[1])
+        broker.add("news", text("next"))
+        await idle()
+        assert client.got == ["subscribed news 2", "news 3 new", "news 4 next"]
+        assert other.got == ["subscribed news 0", "news 1 old", "gap news 3 epoch", "news 4 next"]
+
+
+@pytest.mark.case(112)
+@virtual
+async def test_who_was_told_of_a_new_epoch_sooner_without_a_history() -> None:
+    """The same, but for what the topic has not kept."""
+    broker = ScriptedBroker()
+    async with Node(broker) as node:
+        node.topic("news", history_size=None, history_ttl=None)
+        await node.client().connection.subscribe("news")
+        broker.add("news", text("old"))
+        await idle()
+        broker.losing = True
+        broker.renew("news")
+        epoch = [broker.add("news", text("new")) for _ in range(3)][-1].epoch
+        broker.losing = False
+        found = await node.client().connection.subscribe("news", since=Position(epoch, 2))
+        assert (found.recovered, found.position) == (False, (epoch, 3))

@@ -230,24 +230,27 @@ class CatchingUp:
                 self._put(straggler, encode(self._topic.dialect_of(straggler.connection)))
 
     def gapped(self, gap: Gap) -> None:
-        """The topic has a gap, and who is behind it has it too; not who had more from another node."""
-        self._reading.clear()
+        """The topic has a gap, and who is behind it has it too; not who had more from another node.
+
+        Nor who was told of a new epoch by another node: the read that has found it may have what they lack.
+        """
         for straggler in tuple(self._behind.values()):
             at = straggler.at
-            if at is None or at.epoch != gap.position.epoch or at < gap.position:
+            is_known = at is not None and at.epoch == gap.position.epoch
+            if not is_known or (at is not None and at < gap.position and gap.reason != "epoch"):
                 self._lose(straggler, gap.reason)
             self._go_on(straggler)
 
     # -- reads
 
     def wanted(self) -> int | None:
-        """After which offset a read would serve all who wait for one; None where nobody does."""
-        here = self._topic.position
-        offsets = [
-            each.at.offset
-            for each in self._behind.values()
-            if here is not None and each.at is not None and each.idle and each.at.epoch == here.epoch
-        ]
+        """After which offset a read would serve all who wait for one; None where nobody does.
+
+        Who is of another epoch does too: whether it, or this node, has missed that one ended, the broker knows.
+        """
+        if self._topic.position is None:
+            return None
+        offsets = [each.at.offset for each in self._behind.values() if each.at is not None and each.idle]
         return min(offsets, default=None)
 
     def is_ahead(self) -> bool:
@@ -277,7 +280,7 @@ class CatchingUp:
             found += [each for each in recent if each.position > reach and each.position.epoch == reach.epoch]
             reach = self._topic.position or reach
         for straggler in reading:
-            if self._behind.get(straggler.connection) is straggler:
+            if self._behind.get(straggler.connection) is straggler and straggler.idle:
                 self._answer(straggler, history, after, found, reach)
         for straggler in reading:
             if self._behind.get(straggler.connection) is straggler:
@@ -346,10 +349,7 @@ class CatchingUp:
         if straggler.at == here:
             straggler.begin(Subscribed(here, True))
             self._join(straggler)
-        elif straggler.at is not None and straggler.at.epoch != here.epoch:
-            self._lose(straggler, "epoch")
-            self._go_on(straggler)
-        elif not self._topic.policy.has_history:
+        elif straggler.at is not None and straggler.at.epoch == here.epoch and not self._topic.policy.has_history:
             self._lose(straggler, "trimmed")
             self._go_on(straggler)
         else:
