@@ -1,10 +1,12 @@
 #!/bin/sh
 # All tests, or with arguments those that pytest is told to run. All of them are run in two halves beside each other:
-# the hostile cases, which wait more than they work, and the rest, then what is over sockets on the portable engine.
+# the hostile cases, brokers and workers, which wait more than they work, and the rest, then what is over sockets on the
+# portable engine.
 set -u
 cd "$(dirname "$0")/.."
 pytest() { .venv/bin/python -m pytest "$@"; }
-hostile='tests/hostile tests/faults tests/soak tests/chaos'
+hostile='tests/hostile tests/faults tests/soak tests/chaos tests/topics/brokers tests/test_workers.py
+    tests/test_rolling_restart.py tests/test_worker_topics.py tests/test_local_nats.py tests/test_cli.py'
 
 if [ $# -gt 0 ]; then
     pytest "$@"
