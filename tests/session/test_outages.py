@@ -163,8 +163,8 @@ async def test_acknowledgements_do_not_wait_for_each_other(monkeypatch: pytest.M
     publish = broker.publish
 
     async def slow(topic: str, policy: Any, data: bytes, key: str | None) -> Position:
-        given.append(str(key))
-        await gates[str(key)].wait()
+        given.append(str(key).removeprefix("client/"))
+        await gates[given[-1]].wait()
         return await publish(topic, policy, data, key)
 
     monkeypatch.setattr(broker, "publish", slow)
