@@ -8,7 +8,7 @@ from fixtures.clock import elapse, idle, virtual
 from fixtures.nodes import Node, text
 from fixtures.scripted_broker import ScriptedBroker
 from wsmash.topics.brokers.base import MAX_READ
-from wsmash.topics.position import Position
+from wsmash.topics.position import Position, new_epoch
 
 
 @pytest.mark.case(111, 125)
@@ -145,3 +145,25 @@ async def test_who_was_told_of_a_new_epoch_sooner_without_a_history() -> None:
         broker.losing = False
         found = await node.client().connection.subscribe("news", since=Position(epoch, 2))
         assert (found.recovered, found.position) == (False, (epoch, 3))
+
+
+@pytest.mark.case(112)
+@virtual
+async def test_what_passes_while_it_is_asked_which_epoch_there_is() -> None:
+    """Without a history it is part of what the subscriber is told to have missed; and then comes what comes."""
+    broker = ScriptedBroker()
+    async with Node(broker) as node:
+        node.topic("news", history_size=None, history_ttl=None)
+        await node.client().connection.subscribe("news")
+        broker.slowness = 1
+        client = node.client()
+        subscribing = client.connection.subscribe("news", since=Position(new_epoch(), 9))
+        await elapse(0.5)
+        epoch, _ = broker.add("news", text("meanwhile"))
+        await elapse(5)
+        found = await subscribing
+        assert (found.recovered, found.reason) == (False, "epoch")
+        assert found.position == (epoch, 1)
+        broker.add("news", text("next"))
+        await idle()
+        assert client.got == ["subscribed news 1 not epoch", "news 2 next"]

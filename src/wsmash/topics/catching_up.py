@@ -217,7 +217,8 @@ class CatchingUp:
             self._recent.append(item)
         if not self._topic.policy.has_history:
             for straggler in self._behind.values():
-                if straggler.reach != position:  # which it was just kept back with
+                # Not who waits for a read, and will be told what it has missed; nor who was just kept back with it.
+                if straggler.waits and straggler.reach != position:
                     straggler.connection._owner.counters.conflated += len(straggler.items)
                     straggler.clear()
                     straggler.keep(item)
