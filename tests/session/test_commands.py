@@ -71,6 +71,26 @@ async def test_unanswered_publications_are_sent_again_in_order_with_their_keys(a
 
 
 @virtual
+@pytest.mark.parametrize("code", ["unavailable", "forbidden", "too_fast"])
+async def test_a_refusal_of_what_is_sent_again_says_nothing_of_the_first_time(attempts: Attempts, code: str) -> None:
+    """It may have been published before the connection was lost; what is sent for the first time has not been."""
+    server = Speaking(attempts)
+    await server.open()
+    first = server.client.publish("news", "1", idempotency_key="k1", timeout=60)
+    await server.lose()
+    second = server.client.publish("news", "2", timeout=60)
+    await server.open()
+    for command in server.asked():
+        server.tell("error", id=command["id"], code=code, message="not now")
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await first
+    assert unknown.value.key == "k1"
+    with pytest.raises((BrokerUnavailable, RequestError)):
+        await second
+    await server.end()
+
+
+@virtual
 async def test_the_time_of_a_publication_runs_on_over_outages(attempts: Attempts) -> None:
     """One that left may have been published; one that never did has not been."""
     server = Speaking(attempts)

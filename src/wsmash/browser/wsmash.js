@@ -131,6 +131,7 @@ export function connect(url = "/", { firstDelay = 5, maxDelay = 60 } = {}) {
   }
 
   function transmit(command) {
+    command.repeated = command.tried; // it may have been done the first time
     command.sent = command.tried = true;
     socket.send(command.text);
   }
@@ -147,6 +148,7 @@ export function connect(url = "/", { firstDelay = 5, maxDelay = 60 } = {}) {
     };
     const deadline = timeout && setTimeout(giveUp, 1000 * timeout);
     made.settle = (error, reply) => {
+      if (error && made.repeated && envelope.type === "publish") error.code = "outcome_unknown";
       clearTimeout(deadline);
       pending.delete(id);
       settle(error, reply);

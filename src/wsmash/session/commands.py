@@ -116,15 +116,17 @@ class Publication(Command):
 
     Attributes:
         key: its idempotency key.
+        repeated: whether it went out before, on a connection that was lost: it may have been added then, whatever
+            is answered now.
         suspected: whether a connection has ended because of a message that was too big, as this one may have been.
     """
 
-    __slots__ = ("key", "suspected")
+    __slots__ = ("key", "repeated", "suspected")
 
     def __init__(self, envelope: FromClient, outcome: asyncio.Future[Any], key: str) -> None:
         super().__init__(envelope, outcome)
         self.key = key
-        self.suspected = False
+        self.repeated = self.suspected = False
 
     @property
     def outlives(self) -> bool:
@@ -134,7 +136,10 @@ class Publication(Command):
         self.succeed(reply.position)
 
     def refused(self, error: Error) -> None:
-        if error.code == Code.UNAVAILABLE:
+        if self.repeated:
+            text = f"published before its connection was lost, or not; now: {error.code}: {error.message!r:.300}"
+            self.fail(OutcomeUnknown(text, self.key))
+        elif error.code == Code.UNAVAILABLE:
             self.fail(BrokerUnavailable(f"not published: {error.message!r:.300}"))
         elif error.code in (Code.OUTCOME_UNKNOWN, Code.INTERNAL):  # who knows where the server failed
             self.fail(OutcomeUnknown(f"published or not: {error.message!r:.300}", self.key))
@@ -266,6 +271,8 @@ class Commands:
             self.add(command)
         for command in old:
             command.out = False
+            if isinstance(command, Publication):
+                command.repeated = command.sent
             self._queue(command)
 
     @property
