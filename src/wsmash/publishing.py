@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextvars import Context
 from functools import partial
@@ -94,7 +95,7 @@ class PresenceEvent(Immutable):
             set_once(self, name, value)
 
 
-class Publishing(Emitter):
+class Publishing(Emitter, ABC):
     """What `WebSocketServer` inherits; it also hears of outages and gaps (`topics.listener.Listener`)."""
 
     def __init__(self) -> None:
@@ -244,8 +245,10 @@ class Publishing(Emitter):
         if owner is not None and self._context is not None:
             deliver(owner, self._context, getattr(self, slot), event, self._callback_failed)
 
+    @abstractmethod
     def _event_owner(self) -> EndpointOwner | None:
-        raise NotImplementedError
+        """Whose tasks run callbacks; None before the first start."""
 
+    @abstractmethod
     def _callback_failed(self, error: BaseException) -> None:
-        raise NotImplementedError
+        """A callback of the server let an exception out."""

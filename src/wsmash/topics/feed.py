@@ -37,10 +37,6 @@ class Feed:
         """How one of them is told."""
         return self._hub.dialect_of(connection)
 
-    def subscribers(self) -> list[Subscriber]:
-        """Who they are, in no order that means anything."""
-        return [each for audience in self._audiences.values() for each in audience.snapshot()]
-
     def add(self, connection: Subscriber) -> None:
         """Send to it too, from now on."""
         channel = connection._channel

@@ -39,7 +39,7 @@ class Presence(Protocol):
 
     async def members(self, topic: str) -> tuple[Member, ...]:
         """Who is on a topic, on all nodes."""
-        raise NotImplementedError
+        ...
 
     def cast(self, data: bytes) -> None:
         """A node, perhaps this one, has cast something."""
