@@ -32,6 +32,8 @@ from .publisher import Publisher
 from .subscriber import Begun, Subscribed, Subscriber
 from .topic import Topic
 
+logger = logging.getLogger("wsmash")
+
 
 class Hub(Publisher):
     """The topics of a running server.
@@ -92,6 +94,7 @@ class Hub(Publisher):
         self.broker = make_broker(broker, self.options.namespace) if isinstance(broker, str) else broker
         self._following = Following(self, self.broker)
         await self.broker.start(self)
+        logger.info("the broker is there; what a message survives that it has acknowledged: %s", self.broker.durability)
 
     async def stop(self) -> None:
         """Let go of it; what is under way fails."""
